@@ -1,0 +1,1 @@
+"""Engines run models: the port, the embedded CPU engine, servers over HTTP."""

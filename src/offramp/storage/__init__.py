@@ -1,0 +1,1 @@
+"""Where calls and results are kept: the port, SQLite, encryption."""

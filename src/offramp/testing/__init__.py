@@ -1,0 +1,1 @@
+"""Shipped fakes: for offramp's own tests and for its users'."""

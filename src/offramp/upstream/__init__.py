@@ -1,0 +1,1 @@
+"""The teacher: the port and OpenAI-compatible servers."""
