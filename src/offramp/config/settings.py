@@ -1,0 +1,227 @@
+"""The settings: one frozen tree, one loader, the only reader of the environment.
+
+Order of precedence: command-line flag, environment variable, settings file, default. A section is a
+TOML table; the environment variable of ``[certify] alpha`` is ``OFFRAMP_CERTIFY_ALPHA``.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from offramp.core.errors import BadSetting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ASSETS = Path(__file__).parent.parent / "assets"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """Where to listen and who the teacher is.
+
+    Attributes:
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        upstream: Base URL of the teacher, with or without ``/v1``.
+        timeout_s: Longest wait for the teacher's first byte.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8411
+    upstream: str = "https://api.openai.com/v1"
+    timeout_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettings:
+    """What is recorded.
+
+    Attributes:
+        enabled: Record calls at all.
+        queue: Calls held in memory while the recorder catches up; beyond it, counted drops.
+    """
+
+    enabled: bool = True
+    queue: int = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class CertifySettings:
+    """The promise.
+
+    Attributes:
+        alpha: Largest share of answered calls that may disagree with the teacher.
+        delta: Probability that any certificate of one round is wrong.
+        audit_rate: Share of answered calls that the teacher is asked as well.
+    """
+
+    alpha: float = 0.05
+    delta: float = 0.05
+    audit_rate: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How specialists are trained.
+
+    Attributes:
+        base: Hugging Face directory or hub name of the base; the bundled nano base by default.
+        threads: Torch threads.
+        seed: Seed of every random draw.
+        epochs: Passes over the training calls; 0 takes the method's default.
+        min_calls: Fewest calls a task needs before training is tried.
+    """
+
+    base: str = str(ASSETS / "nano")
+    threads: int = 2
+    seed: int = 20260
+    epochs: int = 0
+    min_calls: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSettings:
+    """What calls and devices cost.
+
+    Attributes:
+        prices: JSON file of prices; the bundled one by default.
+        device: Name of the device that specialists run on.
+    """
+
+    prices: str = ""
+    device: str = "laptop-cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings.
+
+    Attributes:
+        home: Folder of the store, its key, and the specialists.
+    """
+
+    home: Path = Path(".offramp")
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    record: RecordSettings = field(default_factory=RecordSettings)
+    certify: CertifySettings = field(default_factory=CertifySettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    plan: PlanSettings = field(default_factory=PlanSettings)
+
+    @property
+    def store_path(self) -> Path:
+        """The SQLite file of calls and documents."""
+        return self.home / "offramp.db"
+
+    @property
+    def key_path(self) -> Path:
+        """The master key of the store."""
+        return self.home / "master.key"
+
+    @property
+    def specialists_path(self) -> Path:
+        """One folder per specialist."""
+        return self.home / "specialists"
+
+
+SECTIONS = ("gateway", "record", "certify", "train", "plan")
+
+
+def load(
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read the settings.
+
+    Args:
+        file: A TOML file; ``offramp.toml`` in the working directory where it is there and none is named.
+        environ: Environment variables; the process's own by default.
+        overrides: Values of flags by dotted name (``{"certify.alpha": 0.02}``); None values are ignored.
+
+    Raises:
+        BadSetting: An unknown name, or a value of the wrong type or out of range.
+    """
+    flat = {**_from_file(file), **_from_environment(os.environ if environ is None else environ)}
+    flat |= {name: value for name, value in (overrides or {}).items() if value is not None}
+    settings = Settings()
+    for name, value in flat.items():
+        settings = _with(settings, name, value)
+    return _checked(settings)
+
+
+def _from_file(file: Path | None) -> dict[str, Any]:
+    path = file or Path("offramp.toml")
+    if not path.exists():
+        if file is None:
+            return {}
+        raise BadSetting(f"Settings file {path} does not exist.", hint="Name another with --settings.")
+    try:
+        document = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSetting(f"Settings file {path} is not TOML: {error}.", hint="Mend or remove it.") from error
+    flat: dict[str, Any] = {}
+    for name, value in document.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": inner for key, inner in value.items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for variable, value in environ.items():
+        if not variable.startswith("OFFRAMP_"):
+            continue
+        section, _, key = variable.removeprefix("OFFRAMP_").lower().partition("_")
+        flat[f"{section}.{key}" if section in SECTIONS else f"{section}_{key}".rstrip("_")] = value
+    return flat
+
+
+def _with(settings: Settings, name: str, value: Any) -> Settings:
+    section, _, key = name.rpartition(".")
+    target = getattr(settings, section) if section in SECTIONS else settings
+    known = {f.name for f in fields(target)} - (set() if section else set(SECTIONS))
+    if key not in known or (section and section not in SECTIONS):
+        raise BadSetting(
+            f"Unknown setting {name!r}.", hint=f"Allowed here: {', '.join(sorted(known | set(SECTIONS)))}."
+        )
+    changed = replace(target, **{key: _cast(name, value, getattr(target, key))})
+    return changed if isinstance(changed, Settings) else replace(settings, **{section: changed})
+
+
+def _cast(name: str, value: Any, default: object) -> Any:
+    kind: type[Any] = Path if isinstance(default, Path) else type(default)
+    if kind is bool:
+        words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+        if str(value).lower() in words:
+            return words[str(value).lower()]
+    elif not isinstance(value, bool):
+        try:
+            return kind(value)
+        except (TypeError, ValueError):
+            pass
+    raise BadSetting(f"Setting {name} is {value!r}, which is no {kind.__name__}.", hint="Mend the value.")
+
+
+def _checked(settings: Settings) -> Settings:
+    ranges = (
+        ("certify.alpha", settings.certify.alpha, 0.0, 1.0),
+        ("certify.delta", settings.certify.delta, 0.0, 1.0),
+        ("certify.audit_rate", settings.certify.audit_rate, 0.0, 1.0),
+        ("gateway.port", settings.gateway.port, -1, 65_536),
+        ("gateway.timeout_s", settings.gateway.timeout_s, 0.0, 86_400.0),
+        ("record.queue", settings.record.queue, 0, 10_000_000),
+        ("train.threads", settings.train.threads, 0, 1024),
+    )
+    for name, value, low, high in ranges:
+        if not low < value < high:
+            raise BadSetting(
+                f"Setting {name} is {value}, allowed is {low} < {name} < {high}.", hint="Mend it."
+            )
+    return settings

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from offramp.config import Settings, load
+from offramp.core.errors import BadSetting
+
+
+def test_defaults_without_file_or_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(environ={}) == Settings()
+
+
+def test_flag_beats_environment_beats_file(tmp_path: Path) -> None:
+    file = tmp_path / "offramp.toml"
+    file.write_text("[certify]\nalpha = 0.01\ndelta = 0.01\naudit_rate = 0.01\n")
+    settings = load(
+        file,
+        {"OFFRAMP_CERTIFY_DELTA": "0.02", "OFFRAMP_CERTIFY_AUDIT_RATE": "0.02"},
+        {"certify.audit_rate": 0.03, "certify.alpha": None},
+    )
+    assert (settings.certify.alpha, settings.certify.delta, settings.certify.audit_rate) == (0.01, 0.02, 0.03)
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"OFFRAMP_CERTIFY_ALPHA": "much"}, "certify.alpha is 'much'"),
+        ({"OFFRAMP_CERTIFY_ALPHA": "1.5"}, "certify.alpha is 1.5"),
+        ({"OFFRAMP_CERTIFY_BETA": "0.5"}, "Unknown setting 'certify.beta'"),
+        ({"OFFRAMP_NOWHERE": "1"}, "Unknown setting 'nowhere'"),
+        ({"OFFRAMP_GATEWAY_PORT": "70000"}, "gateway.port is 70000"),
+        ({"OFFRAMP_RECORD_ENABLED": "perhaps"}, "record.enabled is 'perhaps'"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(environ: dict[str, str], named: str) -> None:
+    with pytest.raises(BadSetting, match=named):
+        load(environ=environ)
+
+
+@pytest.mark.parametrize(("word", "value"), [("yes", True), ("0", False), ("False", False), ("TRUE", True)])
+def test_booleans_read_as_words(word: str, value: bool) -> None:
+    assert load(environ={"OFFRAMP_RECORD_ENABLED": word}).record.enabled is value
+
+
+def test_home_is_a_path_and_holds_everything() -> None:
+    settings = load(environ={"OFFRAMP_HOME": "/srv/x"})
+    assert settings.store_path == Path("/srv/x/offramp.db")
+    assert settings.key_path.parent == settings.specialists_path.parent == Path("/srv/x")
+
+
+def test_a_missing_or_broken_settings_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="does not exist"):
+        load(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("= nothing")
+    with pytest.raises(BadSetting, match="is not TOML"):
+        load(tmp_path / "bad.toml")
+
+
+def test_a_boolean_is_no_number(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text("[certify]\nalpha = true\n")
+    with pytest.raises(BadSetting, match="is no float"):
+        load(tmp_path / "s.toml", {})
