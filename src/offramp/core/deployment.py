@@ -1,0 +1,43 @@
+"""A deployment: a certified specialist behind the gateway."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from offramp.core.json import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the router has to know of one live specialist.
+
+    Attributes:
+        specialist: Its id.
+        tasks: Ids of the tasks it answers (members that always defer are left out).
+        threshold: It answers where confidence >= threshold.
+        alpha: The certified bound on its risk.
+        delta: Probability that the live alarm is false.
+        scope: ``"task"`` or ``"group"``.
+        mix: Certified share of each task, for a group.
+        mix_tolerance: Largest total-variation distance from ``mix`` at which the certificate stands.
+    """
+
+    specialist: str
+    tasks: tuple[str, ...]
+    threshold: float
+    alpha: float
+    delta: float
+    scope: str = "task"
+    mix: dict[str, float] = field(default_factory=dict)
+    mix_tolerance: float = 1.0
+
+    def to_dict(self) -> JsonObject:
+        """Render as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: JsonObject) -> Deployment:
+        """Read what `to_dict` wrote."""
+        return cls(**{**value, "tasks": tuple(value["tasks"])})
