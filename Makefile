@@ -1,0 +1,43 @@
+# Every target sets itself up: a bare clone and Python 3.11 or later with venv are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup-stamp
+# Idle threads that spin cost ten times on shared cores.
+export GOMP_SPINCOUNT := 0
+export OMP_WAIT_POLICY := PASSIVE
+export HF_HUB_OFFLINE := 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: setup demo test check bench docs clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# torch first and by exact version: a range would take a CUDA build of several gigabytes.
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/offramp demo --out out
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: check
+	$(BIN)/pytest -q --cov --cov-report=term:skip-covered
+	$(BIN)/python -m tests.architecture.coverage_floor
+
+bench: setup
+	for bench in bench/*.py; do $(BIN)/python $$bench || exit 1; done
+
+docs: setup
+	$(BIN)/python -m offramp.cli.reference > docs/cli.md
+
+clean:
+	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
