@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from offramp.core.call import OutputType
+from offramp.core.task import Task
+from offramp.select import Trial, choose, expected_coverage, units_of
+
+
+def task(name: str, output: OutputType, calls: int, *, convertible: bool = True) -> Task:
+    return Task(name, "v", name, "s", output, calls, 0.1, 0.1, calls, convertible, "")
+
+
+def test_errors_among_the_unsure_leave_the_sure_part_covered() -> None:
+    confidence = np.linspace(1, 0, 1000)
+    loss = (confidence < 0.5).astype(float)
+    assert 0.5 < expected_coverage(confidence, loss, 0.05, 0.05) < 0.55
+
+
+def test_errors_everywhere_cover_nothing() -> None:
+    confidence = np.linspace(1, 0, 1000)
+    loss = (np.arange(1000) % 5 == 0).astype(float)
+    assert expected_coverage(confidence, loss, 0.05, 0.05) == 0.0
+
+
+def test_calls_of_equal_confidence_are_not_parted() -> None:
+    confidence = np.ones(200)
+    loss = np.concatenate([np.zeros(150), np.ones(50)])
+    assert expected_coverage(confidence, loss, 0.05, 0.05) == 0.0
+
+
+def test_no_calls_cover_nothing() -> None:
+    assert expected_coverage(np.array([]), np.array([]), 0.05, 0.05) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("classifier", "lora", "chosen"),
+    [(0.40, 0.41, "classifier"), (0.40, 0.50, "lora"), (0.01, 0.015, "keep_llm")],
+)
+def test_the_cheapest_within_the_margin_wins(classifier: float, lora: float, chosen: str) -> None:
+    trials = [Trial("classifier", 100, 0.9, classifier, 1.0), Trial("lora", 100, 0.9, lora, 9.0)]
+    assert choose(trials).kind == chosen
+
+
+def test_nothing_tried_keeps_the_llm() -> None:
+    assert choose([]).kind == "keep_llm"
+
+
+def test_tool_calls_pool_and_labels_stand_alone() -> None:
+    units = units_of(
+        [
+            task("a", OutputType.TOOL_CALL, 10),
+            task("b", OutputType.TOOL_CALL, 20),
+            task("c", OutputType.LABEL, 25),
+            task("d", OutputType.TEXT, 99, convertible=False),
+        ]
+    )
+    assert [(u.name, [t.id for t in u.tasks]) for u in units] == [
+        ("2 tool-call tasks", ["b", "a"]),
+        ("c", ["c"]),
+    ]
+    assert units[0].is_group
+    assert not units[1].is_group
