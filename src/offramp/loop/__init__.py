@@ -1,0 +1,1 @@
+"""Orders the stages: from recorded calls to certified, deployed specialists."""
