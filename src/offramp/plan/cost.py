@@ -175,7 +175,7 @@ def estimate_costs(
         dedicated_calls=dedicated,
         break_even=rows,
         worth_it=worth_it,
-        sentence=_sentence(totals, saving=saving, payback=payback, dedicated=dedicated, device=device.title),
+        sentence=_sentence(totals, saving=saving, payback=payback, dedicated=dedicated, device=device.name),
         prices=_price_notes(traffic, prices),
     )
 

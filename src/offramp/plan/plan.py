@@ -186,7 +186,7 @@ def poisson_quantile(mean: float, probability: float) -> int:
     The number of requests in a system with Poisson arrivals and no queue has this distribution, whatever the
     distribution of their durations (M/G/infinity).
     """
-    # Further up the sum would start from exp(-mean) = 0; Cornish and Fisher's expansion is exact to a request.
+    # Further up the sum would start from exp(-mean) = 0; Cornish and Fisher's expansion is within a request.
     if mean > 500:
         z = NormalDist().inv_cdf(probability)
         return math.ceil(mean + z * math.sqrt(mean) + (z * z - 1) / 6)
