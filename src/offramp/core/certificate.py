@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from offramp.core.json import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,9 @@ class Member:
 class Certificate:
     """The product's promise for one specialist.
 
+    Where nothing certifies, ``answered``, ``errors``, ``coverage``, ``risk``, ``risk_upper`` and the members'
+    figures are those of the strictest threshold that was tried; nothing is promised or answered.
+
     Attributes:
         scope: ``"task"`` or ``"group"``.
         tasks: Ids of the tasks it covers.
@@ -43,7 +50,7 @@ class Certificate:
         alpha: Largest share of answered calls that may disagree.
         delta: Probability of this certificate being wrong (its part of the total).
         threshold: The specialist answers where confidence >= threshold; None: nothing certifies.
-        unit: What was drawn: ``"one call per session"``.
+        unit: What was drawn: ``"one call per session"``, or another of ``certify.units.Unit``.
         n: Calibration units.
         answered: Units at or above the threshold.
         errors: Of those, disagreements.
@@ -85,3 +92,19 @@ class Certificate:
     def holds(self) -> bool:
         """Whether a threshold was certified."""
         return self.threshold is not None
+
+    def to_dict(self) -> JsonObject:
+        """Return it as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: JsonObject) -> Self:
+        """Read what ``to_dict`` wrote."""
+        return cls(
+            **{
+                **value,
+                "tasks": tuple(value["tasks"]),
+                "versions": tuple(value["versions"]),
+                "members": tuple(Member(**member) for member in value["members"]),
+            }
+        )

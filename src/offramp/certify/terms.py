@@ -1,0 +1,58 @@
+"""What a certificate is to promise, and how delta is spent over many of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from offramp.certify.bounds import check_share
+from offramp.certify.threshold import STEP
+from offramp.certify.units import Unit
+from offramp.core.errors import BadInput
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a certificate is to promise, and how it may be found; fixed before any data are looked at.
+
+    Attributes:
+        alpha: Largest share of answered calls that may disagree.
+        delta: Probability of the certificate being wrong; its part of the total, see ``spend``.
+        unit: What is counted.
+        mix_tolerance: Total variation distance beyond which another mix voids a group certificate.
+        step: Distance of neighbouring thresholds in validation coverage.
+        min_answered: Answered validation calls from which a member's point risk decides whether it defers.
+        seed: For drawing one call per session.
+    """
+
+    alpha: float = 0.05
+    delta: float = 0.05
+    unit: Unit = Unit.CALL
+    mix_tolerance: float = 0.1
+    step: float = STEP
+    min_answered: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "delta", "mix_tolerance", "step"):
+            check_share(name, getattr(self, name))
+
+
+def spend(delta: float, tasks: int, round_: int) -> float:
+    """Return the delta of one certificate, so that all certificates ever issued hold at once.
+
+    Round r (1, 2, ...) of certifying may spend ``delta / (r (r + 1))``, which sums to delta over all
+    rounds, in equal parts on the certificates sought in it. The number of tasks may change from round
+    to round; a round counts as soon as calibration calls were looked at, certified or not.
+
+    Args:
+        delta: Probability that any certificate is wrong, over the whole life of an installation.
+        tasks: Certificates sought in this round (a group counts as one).
+        round_: Number of the round, from 1.
+
+    Raises:
+        BadInput: A count below 1.
+    """
+    check_share("delta", delta)
+    if tasks < 1 or round_ < 1:
+        raise BadInput(f"tasks is {tasks} and the round is {round_}; both count from 1.")
+    return delta / (tasks * round_ * (round_ + 1))
