@@ -43,7 +43,8 @@ class OpenAIUpstream:
     Create it anywhere; connections are made inside the running event loop on first use.
 
     Args:
-        base_url: As clients write it, with the version: ``https://api.openai.com/v1``.
+        base_url: As clients write it: ``https://api.openai.com/v1``; ``/v1`` is added where only a host
+            is named.
         api_key: Sent in place of the client's own ``Authorization``; None passes the client's on.
         timeouts: How long to wait.
         connect_retries: Further tries where no connection could be made. Nothing else is tried again:
@@ -171,4 +172,4 @@ def _checked(base_url: str) -> str:
             "https://, name a host, and hold no password, query or fragment.",
             hint="Write it as clients do, with the version: https://api.openai.com/v1.",
         )
-    return base_url.rstrip("/")
+    return base_url.rstrip("/") if url.path not in {"", "/"} else base_url.rstrip("/") + "/v1"
