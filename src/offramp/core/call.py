@@ -149,3 +149,14 @@ def text_of(content: object) -> str:
     if isinstance(content, list):
         return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     return ""
+
+
+def functions_of(request: JsonObject) -> list[JsonObject]:
+    """Return the function objects a request offers, from ``tools`` and the older ``functions``."""
+    offered: list[JsonObject] = []
+    for tool in request.get("tools") or []:
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if isinstance(function, dict):
+            offered.append(function)
+    offered.extend(item for item in request.get("functions") or [] if isinstance(item, dict))
+    return offered

@@ -1,129 +1,185 @@
-"""Calls as text for small models: the variable part of a request in, a compact answer out.
-
-Pure and light, because training and serving have to use the very same functions.
-"""
+"""How a call becomes a specialist's prompt and completion: the same text in training and in serving."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from offramp.core.call import Answer, OutputType, ToolCall, decode_json, text_of
-from offramp.core.model import Constraint, ToolShape
+from offramp.core.call import Answer, OutputType, ToolCall, decode_json, functions_of, text_of
+from offramp.core.model import Constraint, Example, ToolShape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from offramp.core.call import Call
     from offramp.core.json import JsonObject
 
+MAX_LABEL = 64
+"""Characters of a label at most; a longer answer is text."""
+
+COPIED = 0.9
+"""Share of string values found in their payload from which a task is said to copy."""
+
 _STATIC_ROLES = frozenset({"system", "developer"})
-COPY_SHARE = 0.9
 
 
-def payload(request: JsonObject) -> str:
-    """Return the variable part of a request: what is left when its call site is known.
+@dataclass(frozen=True, slots=True)
+class AnswerFacts:
+    """What a task's training answers have in common.
 
-    The user's text where that is all there is; otherwise the messages after the leading system prompt,
-    one ``role: text`` line each.
+    Attributes:
+        keys: Keys of its flat JSON answers in the teacher's order; empty for tool calls and plain text.
+        copies: Whether string values are copied from the payload.
     """
-    messages = [m for m in request.get("messages") or [] if isinstance(m, dict)]
-    while messages and messages[0].get("role") in _STATIC_ROLES:
-        messages.pop(0)
-    if len(messages) == 1 and messages[0].get("role") == "user":
-        return text_of(messages[0].get("content"))
-    return "\n".join(f"{message.get('role')}: {_said(message)}" for message in messages)
+
+    keys: tuple[str, ...] = ()
+    copies: bool = False
 
 
-def prompt_of(hint: str, request: JsonObject) -> str:
-    """Return the prompt of a specialist: the task's short name, a colon, the payload."""
-    return f"{hint}: {payload(request)}"
+def payload_of(request: JsonObject) -> str:
+    """Return the variable part of a request.
+
+    The text of the only user message where the request is a single turn; else every message after the
+    leading system prompt, one ``role: text`` line each, tool calls as ``name {...}``.
+    """
+    messages = [message for message in request.get("messages") or [] if isinstance(message, dict)]
+    start = next((i for i, m in enumerate(messages) if m.get("role") not in _STATIC_ROLES), len(messages))
+    turns = messages[start:]
+    if len(turns) == 1 and turns[0].get("role") == "user":
+        return text_of(turns[0].get("content"))
+    return "\n".join(f"{turn.get('role', '')}: {_turn_text(turn)}" for turn in turns)
 
 
-def completion_of(output: OutputType, answer: Answer) -> str:
-    """Render an answer as a specialist is to generate it.
+def is_text_only(request: JsonObject) -> bool:
+    """Whether the payload is the whole request: no image, audio or file stands in any message."""
+    for message in request.get("messages") or []:
+        content = message.get("content") if isinstance(message, dict) else None
+        if isinstance(content, list) and any(
+            not isinstance(part, dict) or part.get("type") != "text" for part in content
+        ):
+            return False
+    return True
 
-    A tool call reads ``name {"argument":"value"}`` with the arguments in the teacher's order; JSON is
-    compact, in the teacher's order; a label stays as the teacher wrote it.
+
+def render_prompt(hint: str, request: JsonObject) -> str:
+    """Render a request for a specialist.
+
+    Args:
+        hint: The task's slug, which tells the members of a group apart.
+        request: The chat-completions request.
+    """
+    return f"{hint}: {payload_of(request)}"
+
+
+def render_completion(output: OutputType, answer: Answer) -> str | None:
+    """Render an answer compactly.
+
+    Returns:
+        ``name {"arg":"value"}`` for a tool call, compact JSON or the label otherwise, None where the
+        answer does not have the task's form.
     """
     if output is OutputType.TOOL_CALL:
+        if len(answer.tool_calls) != 1 or answer.text.strip():
+            return None
         call = answer.tool_calls[0]
         return f"{call.name} {_compact(call.arguments)}"
+    if answer.tool_calls or output not in {OutputType.JSON, OutputType.LABEL}:
+        return None
     text = answer.text.strip()
-    value = decode_json(text) if output is OutputType.JSON else None
-    return text if value is None else _compact(value)
+    decoded = decode_json(text) if text.startswith("{") else None
+    if isinstance(decoded, dict):
+        return _compact(decoded)
+    return text if output is OutputType.LABEL and _is_label(text) else None
 
 
 def parse_completion(output: OutputType, text: str) -> Answer | None:
-    """Read what `completion_of` rendered; None where the text is no answer of this form."""
-    if output is OutputType.TOOL_CALL:
-        name, space, arguments = text.partition(" ")
-        value = decode_json(arguments)
-        return (
-            Answer(tool_calls=(ToolCall(name, value),))
-            if name and space and isinstance(value, dict)
-            else None
-        )
-    if output is OutputType.JSON and decode_json(text) is None:
-        return None
-    return Answer(text=text) if text else None
-
-
-def constraint_of(request: JsonObject, *, copies: bool, keys: tuple[str, ...] = ()) -> Constraint | None:
-    """Return what a specialist may generate for a request.
-
-    Args:
-        request: Its tools are the allowed ones.
-        copies: Whether string values have to be substrings of the payload.
-        keys: Keys of a flat JSON answer, for requests without tools.
+    """Read a completion back; the inverse of :func:`render_completion`.
 
     Returns:
-        None where neither tools nor keys say anything.
+        The answer, None where the text is not in the task's form.
     """
-    shapes = tuple(_shapes(request)) or ((ToolShape("", keys),) if keys else ())
-    return Constraint(shapes, payload(request) if copies else None) if shapes else None
+    if output is OutputType.TOOL_CALL:
+        name, _, rest = text.strip().partition(" ")
+        arguments = decode_json(rest)
+        return (
+            Answer(tool_calls=(ToolCall(name, arguments),)) if name and isinstance(arguments, dict) else None
+        )
+    rendered = render_completion(output, Answer(text=text))
+    return Answer(text=rendered) if rendered is not None else None
 
 
-def copies_values(pairs: Iterable[tuple[JsonObject, Answer]]) -> bool:
-    """Whether string argument values come from the payload, in nine of ten cases at least.
+def render_example(call: Call, answer: Answer, *, hint: str, output: OutputType) -> Example | None:
+    """Render a call as a training pair, None where its answer does not have the task's form."""
+    completion = render_completion(output, answer)
+    return Example(call.id, render_prompt(hint, call.request), completion) if completion is not None else None
+
+
+def observe(pairs: Iterable[tuple[JsonObject, Answer]]) -> AnswerFacts:
+    """Collect what constrained decoding may rely on.
 
     Args:
-        pairs: Requests with the teacher's answers to them.
+        pairs: Requests of one task's training part with their answers.
     """
-    copied = total = 0
+    keys: dict[str, None] = {}
+    values = copied = 0
     for request, answer in pairs:
-        text = payload(request)
-        for value in _strings([call.arguments for call in answer.tool_calls]):
-            total += 1
-            copied += value in text
-    return total > 0 and copied >= COPY_SHARE * total
+        payload = payload_of(request)
+        decoded = decode_json(answer.text) if answer.text.lstrip().startswith("{") else None
+        fields = decoded if isinstance(decoded, dict) else {}
+        keys.update(dict.fromkeys(fields))
+        for holder in (fields, *(call.arguments for call in answer.tool_calls)):
+            texts = [value for value in holder.values() if isinstance(value, str)]
+            values += len(texts)
+            copied += sum(1 for value in texts if value in payload)
+    return AnswerFacts(tuple(keys), copies=values > 0 and copied >= COPIED * values)
 
 
-def _shapes(request: JsonObject) -> Iterable[ToolShape]:
-    listed = [tool.get("function") for tool in request.get("tools") or [] if isinstance(tool, dict)]
-    for function in (*listed, *(request.get("functions") or [])):
-        if isinstance(function, dict) and isinstance(function.get("name"), str):
-            properties = (function.get("parameters") or {}).get("properties") or {}
-            yield ToolShape(function["name"], tuple(properties))
+def constraint_of(request: JsonObject, output: OutputType, facts: AnswerFacts) -> Constraint | None:
+    """Return what an engine may generate for a request.
+
+    Args:
+        request: The chat-completions request; tools and a JSON schema in it are binding.
+        output: The task's output type.
+        facts: What its training answers showed.
+
+    Returns:
+        The constraint, None where nothing is known that would bind (a plain-text label).
+    """
+    if output is OutputType.TOOL_CALL:
+        shapes = tuple(
+            ToolShape(str(function.get("name")), _properties(function.get("parameters")))
+            for function in functions_of(request)
+        )
+    else:
+        keys = _schema_keys(request) or facts.keys
+        shapes = (ToolShape("", keys),) if keys else ()
+    if not shapes:
+        return None
+    return Constraint(shapes, payload_of(request) if facts.copies else None)
 
 
-def _said(message: JsonObject) -> str:
-    parts = [text_of(message.get("content"))]
-    for call in message.get("tool_calls") or []:
-        function = call.get("function") or {}
-        parts.append(f"{function.get('name')} {function.get('arguments')}")
-    return " ".join(part for part in parts if part)
+def _turn_text(turn: JsonObject) -> str:
+    calls = [call.get("function") for call in turn.get("tool_calls") or [] if isinstance(call, dict)]
+    calls += [turn.get("function_call")]
+    shown = [f"{f.get('name')} {f.get('arguments') or '{}'}" for f in calls if isinstance(f, dict)]
+    return " ".join(filter(None, [text_of(turn.get("content")), *shown]))
+
+
+def _schema_keys(request: JsonObject) -> tuple[str, ...]:
+    form = request.get("response_format")
+    wrapped = form.get("json_schema") if isinstance(form, dict) else None
+    return _properties(wrapped.get("schema")) if isinstance(wrapped, dict) else ()
+
+
+def _properties(schema: object) -> tuple[str, ...]:
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    return tuple(properties) if isinstance(properties, dict) else ()
+
+
+def _is_label(text: str) -> bool:
+    return 0 < len(text) <= MAX_LABEL and "\n" not in text
 
 
 def _compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def _strings(value: Any) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _strings(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _strings(inner)

@@ -33,6 +33,8 @@ class Task:
         sessions: Number of distinct sessions.
         convertible: Whether a specialist is worth trying.
         reason: Why, or why not.
+        slug: Short unique name in lower case, letters, digits and hyphens; opens the prompts of a
+            specialist that serves several tasks.
     """
 
     id: str
@@ -46,3 +48,4 @@ class Task:
     sessions: int
     convertible: bool
     reason: str
+    slug: str = ""

@@ -1,0 +1,1 @@
+"""Finds the recurring tasks in a sequence of calls, without tags, and assigns new calls to them."""
