@@ -28,6 +28,7 @@ _log = logging.getLogger("offramp.serving")
 _KEEP_ALIVE_S = 75
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BACKLOG = 2048
+_LAST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,23 +210,27 @@ class _Guarded:
 
 def _listening(host: str, port: int) -> socket.socket:
     """Listen before anything starts, so that a taken port is one clear error."""
+    if not 0 <= port <= _LAST_PORT:
+        raise BadSetting(
+            f"Cannot listen on {host}:{port}: a port is 0 to {_LAST_PORT}.", hint="0 takes a free one."
+        )
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise _bind_error(host, port, error) from error
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(_BACKLOG)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         listener.close()
         raise _bind_error(host, port, error) from error
     return listener
 
 
-def _bind_error(host: str, port: int, error: Exception) -> AddressInUse | BadSetting:
-    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+def _bind_error(host: str, port: int, error: OSError) -> AddressInUse | BadSetting:
+    if error.errno == errno.EADDRINUSE:
         return AddressInUse(
             f"Port {port} on {host} is taken by another process.",
             hint="Stop that process, or choose another port (0 takes a free one).",
