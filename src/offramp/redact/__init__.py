@@ -1,0 +1,5 @@
+"""Personal data and secrets out of recorded calls: a chain of rules, consistent surrogates."""
+
+from offramp.redact.redactor import Redacted, Redactor
+
+__all__ = ["Redacted", "Redactor"]

@@ -1,0 +1,190 @@
+"""JSON values in, JSON values of the same shape out, with surrogates for what the rules find."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from offramp.redact.chain import Chain, Rewritten
+from offramp.redact.keyed import Keyed
+from offramp.redact.secret import surrogate_field
+
+_DEEPEST = 100
+_TOO_DEEP = "[nested too deep]"
+_LONG = 200
+_REMEMBERED = 8192
+_SHORTEST_ECHO = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """A JSON value after redaction.
+
+    Attributes:
+        value: The value, of the same shape.
+        counts: Replacements by rule name.
+    """
+
+    value: Any
+    counts: dict[str, int]
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What was found so far in one value."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    echoes: dict[str, str] = field(default_factory=dict)
+
+
+class Redactor:
+    """Replaces personal data and secrets by consistent surrogates.
+
+    The same value gives the same surrogate under the same key, in a request, in its response and in every
+    other call; different values give different ones (but for collisions among 10^7 and more). So what was
+    copied stays a copy. Names, addresses and dates of birth are not recognised.
+
+    Args:
+        key: Secret of the store; at least 16 bytes.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._keyed = Keyed(key)
+        self._chain = Chain(self._keyed)
+        # Long texts that held nothing (prompts, tool descriptions) come again with every call. Only their
+        # hashes are kept.
+        self._clean: OrderedDict[bytes, None] = OrderedDict()
+
+    def redact(self, value: Any) -> Redacted:
+        """Return ``value`` with surrogates; never raises on anything that JSON can hold."""
+        tally = _Tally()
+        made = self._value(value, "", 0, tally)
+        echoes = {
+            value: surrogate
+            for value, surrogate in tally.echoes.items()
+            if len(value) >= _SHORTEST_ECHO and not value.isalpha()
+        }
+        if echoes:
+            made = _echo(made, _pattern(echoes), echoes, tally.counts)
+        return Redacted(made, dict(tally.counts))
+
+    def _value(self, value: Any, name: str, depth: int, tally: _Tally) -> Any:
+        if depth > _DEEPEST and isinstance(value, dict | list):
+            tally.counts["depth"] += 1
+            return _TOO_DEEP
+        if isinstance(value, str):
+            return self._text(value, name, depth, tally)
+        if isinstance(value, dict):
+            return {
+                self._text(str(key), "", depth, tally): self._value(item, str(key), depth + 1, tally)
+                for key, item in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [self._value(item, name, depth + 1, tally) for item in value]
+        if isinstance(value, int) and not isinstance(value, bool):
+            return self._integer(value, name, tally)
+        return value
+
+    def _integer(self, value: int, name: str, tally: _Tally) -> int:
+        if not 10**6 <= value < 10**19:
+            return value
+        result = self._chain.apply(str(value), name)
+        tally.counts += result.counts
+        return int(result.text)
+
+    def _text(self, text: str, name: str, depth: int, tally: _Tally) -> str:
+        if len(text) < 4:
+            return text
+        digest = b""
+        if len(text) >= _LONG:
+            digest = hashlib.blake2b(
+                f"{name}\0{text}".encode("utf-8", "surrogatepass"), digest_size=16
+            ).digest()
+            if digest in self._clean:
+                self._clean.move_to_end(digest)
+                return text
+        made = self._rewrite(text, name, depth, tally)
+        if digest and made == text:
+            self._clean[digest] = None
+            if len(self._clean) > _REMEMBERED:
+                self._clean.popitem(last=False)
+        return made
+
+    def _rewrite(self, text: str, name: str, depth: int, tally: _Tally) -> str:
+        field_surrogate = surrogate_field(name, text, self._keyed) if name else None
+        if field_surrogate is not None:
+            result = Rewritten(field_surrogate)
+            if field_surrogate != text:
+                result.counts["secret"] += 1
+                result.echoes[text] = field_surrogate
+        elif depth <= _DEEPEST and _is_json(text):
+            return _LITERAL.sub(_Literals(self, depth, tally), text)
+        else:
+            result = self._chain.apply(text, name)
+        tally.counts += result.counts
+        tally.echoes.update(result.echoes)
+        return result.text
+
+    def literal(self, text: str, name: str, depth: int, tally: _Tally) -> str:
+        """Redact one string or integer literal of JSON inside a string."""
+        value = json.loads(text)
+        made = self._value(value, name, depth + 1, tally)
+        return text if made == value else json.dumps(made, ensure_ascii=text.isascii())
+
+
+_LITERAL = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|(?<![\w.+-])\d{7,19}(?![\w.])')
+
+
+class _Literals:
+    """Rewrites the literals of a JSON text one by one, so that all else of it stays as it was written."""
+
+    __slots__ = ("_depth", "_name", "_redactor", "_tally")
+
+    def __init__(self, redactor: Redactor, depth: int, tally: _Tally) -> None:
+        self._redactor = redactor
+        self._depth = depth
+        self._tally = tally
+        self._name = ""
+
+    def __call__(self, match: re.Match[str]) -> str:
+        literal, colon = match.group(1), match.group(2)
+        if colon is None:
+            return self._redactor.literal(match.group(), self._name, self._depth, self._tally)
+        self._name = str(json.loads(literal))
+        return self._redactor.literal(literal, "", self._depth, self._tally) + colon
+
+
+def _is_json(text: str) -> bool:
+    stripped = text.strip()
+    if not stripped or stripped[0] + stripped[-1] not in ("{}", "[]", '""'):
+        return False
+    try:
+        json.loads(stripped)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _pattern(echoes: dict[str, str]) -> re.Pattern[str]:
+    longest_first = sorted(echoes, key=len, reverse=True)
+    return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, longest_first)) + r")(?!\w)")
+
+
+def _echo(value: Any, pattern: re.Pattern[str], echoes: dict[str, str], counts: Counter[str]) -> Any:
+    """Replace the values that context gave away wherever else they stand."""
+    if isinstance(value, dict):
+        return {key: _echo(item, pattern, echoes, counts) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_echo(item, pattern, echoes, counts) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def stand_in(match: re.Match[str]) -> str:
+        counts["echo"] += 1
+        return echoes[match.group()]
+
+    return pattern.sub(stand_in, value)
