@@ -122,7 +122,8 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(
-    r"\$[A-Z_{(]|%[(sd{]|\{[\w .{}]*\}+$|<[^>]*>?$|\[[\w .]*\]?$|\(|(?:null|none|nil|true|false|undefined|string|str|required|optional|hidden|masked|redacted|unknown"
+    r"(?-i:\$[A-Z_{(])|%[(sd{]|\{[\w .{}]*\}+$|<[^>]*>?$|\[[\w .]*\]?$|\("
+    r"|(?:null|none|nil|true|false|undefined|string|str|required|optional|hidden|masked|redacted|unknown"
     r"|empty|invalid|incorrect|correct|wrong|missing|reset|changed|your|the|must|should|field|example|hash\w*"
     r"|is|are|was|not|and|for|with|will|can|cannot|has|have|protected|expired|manager|policy)$"
     r"|(?:your|my|new|old|current|enter|insert)[_-]|x{3,}$|\*+$|\w+(?:\.\w+)*[(\[]|(?:os|process|self|config|settings|env)\.",

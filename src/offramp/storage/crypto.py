@@ -1,0 +1,159 @@
+"""Envelope encryption: a master key wraps data keys, data keys encrypt records (AES-256-GCM)."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from offramp.core.errors import StorageError, WrongKey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+KEY_BYTES = 32
+_NONCE_BYTES = 12
+_ID_BYTES = 4
+_HEADER = "offramp-key-1:"
+
+
+def create_key() -> bytes:
+    """Return a new random master key of 32 bytes."""
+    return secrets.token_bytes(KEY_BYTES)
+
+
+def load_key(path: Path, *, create: bool = False) -> bytes:
+    """Read a master key file, creating it (mode 0600) where it is absent and ``create`` is set.
+
+    Returns:
+        32 bytes.
+
+    Raises:
+        WrongKey: There is no file, or it holds no key.
+    """
+    if create:
+        _create_once(path)
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        raise WrongKey(
+            f"There is no key file at {path}.", hint="Point the setting at the store's key."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongKey(f"The key file {path} cannot be read ({type(error).__name__}).") from error
+    try:
+        key = base64.b64decode(text.removeprefix(_HEADER), validate=True)
+    except ValueError:
+        key = b""
+    if not text.startswith(_HEADER) or len(key) != KEY_BYTES:
+        raise WrongKey(f"{path} is no key file: expected one line that starts with {_HEADER!r}.")
+    return key
+
+
+def _create_once(path: Path) -> None:
+    """Write a fresh key under a name of its own and link it into place: never half a file, never two keys."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(_HEADER + base64.b64encode(create_key()).decode() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    except OSError as error:
+        raise StorageError(f"The key file {path} cannot be written ({error.strerror}).") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def derive_key(master: bytes, purpose: str) -> bytes:
+    """Return a 32-byte key for one purpose (``"redact"``, ``"pseudonyms"``), by HKDF (RFC 5869).
+
+    Keys of different purposes tell nothing about one another or about the master key.
+    """
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=f"offramp {purpose}".encode()).derive(master)
+
+
+class Vault:
+    """Seals and opens records with data keys that only the master key opens.
+
+    Args:
+        master: 32 bytes.
+        wrapped: Wrapped data keys by number, as ``wrap`` gave them; the highest number seals.
+
+    Raises:
+        WrongKey: The master key does not open a data key.
+    """
+
+    def __init__(self, master: bytes, wrapped: Mapping[int, bytes]) -> None:
+        if len(master) != KEY_BYTES:
+            raise WrongKey(f"A master key has {KEY_BYTES} bytes, this one {len(master)}.")
+        self._ciphers = {number: AESGCM(_unwrap(master, number, blob)) for number, blob in wrapped.items()}
+        self._current = max(wrapped, default=0)
+
+    @staticmethod
+    def wrap(master: bytes, number: int) -> bytes:
+        """Return a new data key, wrapped under the master key for use as ``number``."""
+        if len(master) != KEY_BYTES:
+            raise WrongKey(f"A master key has {KEY_BYTES} bytes, this one {len(master)}.")
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return nonce + AESGCM(_wrapping(master)).encrypt(nonce, create_key(), _key_context(number))
+
+    def seal(self, plain: bytes, context: str) -> bytes:
+        """Encrypt; what comes out opens only under the same context (table, record id, field)."""
+        number = self._current.to_bytes(_ID_BYTES)
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return number + nonce + self._ciphers[self._current].encrypt(nonce, plain, context.encode())
+
+    def open(self, sealed: bytes, context: str) -> bytes:
+        """Decrypt.
+
+        Raises:
+            WrongKey: No data key opens it.
+            StorageError: It was altered, or sealed for another record.
+        """
+        number = int.from_bytes(sealed[:_ID_BYTES])
+        cipher = self._ciphers.get(number)
+        if cipher is None:
+            raise WrongKey(
+                f"Record {context} is sealed with data key {number}, which this store does not hold."
+            )
+        nonce, body = sealed[_ID_BYTES : _ID_BYTES + _NONCE_BYTES], sealed[_ID_BYTES + _NONCE_BYTES :]
+        try:
+            return cipher.decrypt(nonce, body, context.encode())
+        except (InvalidTag, ValueError) as error:
+            raise StorageError(
+                f"Record {context} was altered, or belongs to another record.",
+                hint="Restore it from a backup.",
+            ) from error
+
+
+def _wrapping(master: bytes) -> bytes:
+    return derive_key(master, "wrap data keys")
+
+
+def _key_context(number: int) -> bytes:
+    return f"data key {number}".encode()
+
+
+def _unwrap(master: bytes, number: int, wrapped: bytes) -> bytes:
+    try:
+        return AESGCM(_wrapping(master)).decrypt(
+            wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], _key_context(number)
+        )
+    except (InvalidTag, ValueError) as error:
+        raise WrongKey(
+            "The key does not open this store.", hint="Use the key file that the store was created with."
+        ) from error
