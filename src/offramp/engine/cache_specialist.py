@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from offramp.core.errors import EngineError
-from offramp.core.render import parse_completion, payload
+from offramp.core.render import parse_completion, payload_of
 from offramp.engine.specialist import Card, Considered, task_of
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from offramp.core.json import JsonObject
-    from offramp.engine.specialist import Item
+    from offramp.engine.specialist import TaskRequest
 
 FILE = "cache.json"
 
@@ -37,7 +37,7 @@ class CacheSpecialist:
         """What it is."""
         return self._card
 
-    def consider(self, items: Sequence[Item]) -> list[Considered]:
+    def consider(self, items: Sequence[TaskRequest]) -> list[Considered]:
         """Look each item up; see `Specialist.consider`."""
         considered = []
         for item in items:
@@ -68,4 +68,4 @@ class CacheSpecialist:
 
 def cache_key(task: str, request: JsonObject) -> str:
     """Hash a task and the payload of a request."""
-    return hashlib.blake2b(f"{task}\0{payload(request)}".encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(f"{task}\0{payload_of(request)}".encode(), digest_size=16).hexdigest()

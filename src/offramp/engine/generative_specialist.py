@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from offramp.core.model import EngineRequest
-from offramp.core.render import constraint_of, parse_completion, payload, prompt_of
+from offramp.core.render import constraint_of, parse_completion, payload_of, render_prompt
 from offramp.engine.classifier import LinearClassifier
 from offramp.engine.label_specialist import margins
 from offramp.engine.specialist import Card, Considered, Neighbours, task_of, with_task
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from offramp.core.model import Completion
     from offramp.engine.embedder import Embedder
     from offramp.engine.port import Engine
-    from offramp.engine.specialist import Item
+    from offramp.engine.specialist import TaskRequest
 
 OPINION = "opinion.npz"
 ADAPTER = "adapter"
@@ -57,7 +57,7 @@ class GenerativeSpecialist:
         """What it is."""
         return self._card
 
-    def consider(self, items: Sequence[Item]) -> list[Considered]:
+    def consider(self, items: Sequence[TaskRequest]) -> list[Considered]:
         """Generate an answer to each item; see `Specialist.consider`."""
         if not items:
             return []
@@ -66,13 +66,13 @@ class GenerativeSpecialist:
             [
                 EngineRequest(
                     self._card.id,
-                    prompt_of(card.hint, item.request),
-                    constraint_of(item.request, copies=card.copies),
+                    render_prompt(card.hint, item.request),
+                    constraint_of(item.request, card.output, card.facts),
                 )
                 for card, item in zip(cards, items, strict=True)
             ]
         )
-        vectors = self._embedder.embed([payload(item.request) for item in items])
+        vectors = self._embedder.embed([payload_of(item.request) for item in items])
         tasks = tuple(self._card.tasks)
         opinions = self._opinion.probabilities(with_task(vectors, [item.task for item in items], tasks))
         similarity = self._neighbours.similarity(vectors)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from offramp.core.render import parse_completion, payload
+from offramp.core.render import parse_completion, payload_of
 from offramp.engine.classifier import LinearClassifier
 from offramp.engine.specialist import Card, Considered, Neighbours, task_of, with_task
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from offramp.engine.embedder import Embedder
-    from offramp.engine.specialist import Item
+    from offramp.engine.specialist import TaskRequest
 
 FILE = "classifier.npz"
 OTHER = ""
@@ -47,12 +47,12 @@ class LabelSpecialist:
         """What it is."""
         return self._card
 
-    def consider(self, items: Sequence[Item]) -> list[Considered]:
+    def consider(self, items: Sequence[TaskRequest]) -> list[Considered]:
         """Classify each item's payload; see `Specialist.consider`."""
         if not items:
             return []
         tasks = [task_of(self._card, item) for item in items]
-        vectors = self._embedder.embed([payload(item.request) for item in items])
+        vectors = self._embedder.embed([payload_of(item.request) for item in items])
         inputs = with_task(vectors, [item.task for item in items], tuple(self._card.tasks))
         probabilities = self._classifier.probabilities(inputs)
         similarity = self._neighbours.similarity(vectors)

@@ -15,6 +15,7 @@ import numpy as np
 
 from offramp.core.call import OutputType
 from offramp.core.errors import EngineError
+from offramp.core.render import AnswerFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,12 +37,12 @@ class TaskCard:
     Attributes:
         hint: Short name that stands before every prompt, so that one adapter can tell tasks apart.
         output: Form of the answers.
-        copies: Whether string values are to be copied from the request.
+        facts: What its training answers had in common, for constrained decoding.
     """
 
     hint: str
     output: OutputType
-    copies: bool = False
+    facts: AnswerFacts = field(default_factory=AnswerFacts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,11 @@ class Card:
         try:
             value = json.loads((folder / CARD).read_text())
             tasks = {
-                task: TaskCard(card["hint"], OutputType(card["output"]), card["copies"])
+                task: TaskCard(
+                    card["hint"],
+                    OutputType(card["output"]),
+                    AnswerFacts(tuple(card["facts"]["keys"]), card["facts"]["copies"]),
+                )
                 for task, card in value.pop("tasks").items()
             }
             return cls(tasks=tasks, **value)
@@ -91,7 +96,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class TaskRequest:
     """One request with the task it was assigned to."""
 
     task: str
@@ -121,7 +126,7 @@ class Specialist(Protocol):
         """What it is."""
         ...
 
-    def consider(self, items: Sequence[Item]) -> list[Considered]:
+    def consider(self, items: Sequence[TaskRequest]) -> list[Considered]:
         """Say what it would answer to each item, in order.
 
         Raises:
@@ -173,7 +178,7 @@ def with_task(
     return np.hstack([vectors, hot.reshape(len(tasks), len(known))])
 
 
-def task_of(card: Card, item: Item) -> TaskCard:
+def task_of(card: Card, item: TaskRequest) -> TaskCard:
     """Look up an item's task.
 
     Raises:

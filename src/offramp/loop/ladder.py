@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from offramp.core.call import OutputType, answer_of
+from offramp.core.call import OutputType
 from offramp.core.errors import OfframpError
 from offramp.core.json import digest
-from offramp.core.render import completion_of, payload
+from offramp.core.render import payload_of
 from offramp.engine.cache_specialist import CacheSpecialist, cache_key
 from offramp.engine.generative_specialist import ADAPTER, GenerativeSpecialist
 from offramp.engine.label_specialist import OTHER, LabelSpecialist
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from offramp.core.call import Answer, Call
+    from offramp.core.dataset import Dataset, Item
     from offramp.core.json import JsonObject
     from offramp.core.model import Example
     from offramp.engine.classifier import LinearClassifier
@@ -38,15 +38,6 @@ MOST_LABELS_SHARE = 0.5
 
 LEAST_SEEN = 2
 """Answers seen fewer times in training are no class of their own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """A call with its task and the teacher's answer to it."""
-
-    call: Call
-    task: str
-    answer: Answer
 
 
 class TrainAdapter(Protocol):
@@ -84,19 +75,27 @@ class Brief:
 
     Attributes:
         unit: Its tasks.
-        cards: What it has to know of each.
-        train: Training calls.
-        validation: Validation calls.
-        examples: Renders calls as training pairs.
-        dataset: Hash of the training calls' ids.
+        dataset: Their calls.
     """
 
     unit: Unit
-    cards: dict[str, TaskCard]
-    train: Sequence[Labelled]
-    validation: Sequence[Labelled]
-    examples: Callable[[Sequence[Labelled]], list[Example]]
-    dataset: str
+    dataset: Dataset
+
+    @property
+    def train(self) -> Sequence[Item]:
+        """Training calls."""
+        return self.dataset.parts["train"]
+
+    @property
+    def cards(self) -> dict[str, TaskCard]:
+        """What a specialist has to know of each task."""
+        facts = self.dataset.facts
+        return {task.id: TaskCard(task.slug, task.output, facts[task.id]) for task in self.unit.tasks}
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the training calls' ids."""
+        return digest([item.call.id for item in self.train])
 
 
 def make(kind: str, brief: Brief, workshop: Workshop) -> Specialist:
@@ -130,15 +129,16 @@ def open_specialist(folder: Path, embedder: Embedder, engine: Callable[[], Engin
 def _card(kind: str, brief: Brief, workshop: Workshop) -> Card:
     versions = sorted(task.version for task in brief.unit.tasks)
     base = workshop.base if kind == "lora" else ""
-    identity = digest([kind, versions, brief.dataset, base], size=5)
-    return Card(f"{kind}-{identity}", kind, brief.cards, base, brief.dataset, workshop.clock())
+    identity = digest([kind, versions, brief.fingerprint, base], size=5)
+    return Card(f"{kind}-{identity}", kind, brief.cards, base, brief.fingerprint, workshop.clock())
 
 
 def _cache(card: Card, folder: Path, brief: Brief, workshop: Workshop) -> Specialist:
     del workshop
     seen: dict[str, Counter[str]] = {}
-    for row in (*brief.train, *brief.validation):
-        seen.setdefault(cache_key(row.task, row.call.request), Counter())[_completion(row, brief)] += 1
+    for row in brief.train:
+        key = cache_key(row.task, row.call.request)
+        seen.setdefault(key, Counter())[row.example.completion] += 1
     entries = {}
     for key, completions in seen.items():
         (best, times), total = completions.most_common(1)[0], completions.total()
@@ -149,7 +149,7 @@ def _cache(card: Card, folder: Path, brief: Brief, workshop: Workshop) -> Specia
 
 
 def _classifier(card: Card, folder: Path, brief: Brief, workshop: Workshop) -> Specialist:
-    completions = [_completion(row, brief) for row in brief.train]
+    completions = [row.example.completion for row in brief.train]
     counts = Counter(completions)
     if len(counts) > MOST_LABELS_SHARE * len(completions):
         raise OfframpError(f"{len(counts)} distinct answers to {len(completions)} calls are no labels")
@@ -166,9 +166,10 @@ def _lora(card: Card, folder: Path, brief: Brief, workshop: Workshop) -> Special
     if brief.unit.output is OutputType.LABEL:
         raise OfframpError("answers are labels: a classifier costs less and does the same")
     opinion, vectors = _opinion(card, brief, workshop)
-    figures = workshop.train_adapter(
-        brief.examples(brief.train), brief.examples(brief.validation), folder / ADAPTER
+    train, validation = (
+        [item.example for item in brief.dataset.parts[part]] for part in ("train", "validation")
     )
+    figures = workshop.train_adapter(train, validation, folder / ADAPTER)
     card = Card(card.id, card.kind, card.tasks, card.base, card.dataset, card.created, figures)
     engine = workshop.engine()
     engine.load(card.id, folder / ADAPTER)
@@ -180,23 +181,13 @@ def _lora(card: Card, folder: Path, brief: Brief, workshop: Workshop) -> Special
 def _opinion(card: Card, brief: Brief, workshop: Workshop) -> tuple[LinearClassifier, NDArray[np.float32]]:
     """Train the classifier of tool names that seconds, or doubts, what is generated."""
     vectors, inputs = _inputs(card, brief, workshop)
-    names = [_completion(row, brief).partition(" ")[0] for row in brief.train]
+    names = [row.example.completion.partition(" ")[0] for row in brief.train]
     return train_classifier(inputs, names), vectors
 
 
 def _inputs(card: Card, brief: Brief, workshop: Workshop) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    vectors = workshop.embedder.embed([payload(row.call.request) for row in brief.train])
+    vectors = workshop.embedder.embed([payload_of(row.call.request) for row in brief.train])
     return vectors, with_task(vectors, [row.task for row in brief.train], tuple(card.tasks))
-
-
-def _completion(row: Labelled, brief: Brief) -> str:
-    return completion_of(brief.cards[row.task].output, row.answer)
-
-
-def labelled(calls: Sequence[Call], task_of: Callable[[Call], str | None]) -> list[Labelled]:
-    """Pair calls with their tasks and answers; calls without either are left out."""
-    rows = ((call, task_of(call), answer_of(call.response)) for call in calls)
-    return [Labelled(call, task, answer) for call, task, answer in rows if task and answer]
 
 
 _MAKERS = {"cache": _cache, "classifier": _classifier, "lora": _lora}

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from offramp.certify.agreement import agree
-from offramp.engine.specialist import Item
+from offramp.certify.calibrator import LogisticCalibrator
+from offramp.engine.specialist import TaskRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from offramp.core.dataset import Item
     from offramp.core.json import JsonObject
     from offramp.engine.specialist import Considered, Specialist
-    from offramp.loop.ladder import Labelled
 
 BATCH = 256
 FOLDS = 5
 FAR_SHARE = 0.005
 """Share of validation calls that count as out of distribution: the farthest from any training call."""
-
-
-class Calibrator(Protocol):
-    """Turns features into a probability of agreement."""
-
-    def probability(self, features: NDArray[np.float64], /) -> NDArray[np.float64]:
-        """Return probabilities, shape (rows,), for features of shape (rows, features)."""
-        ...
-
-    def to_dict(self) -> JsonObject:
-        """Render as a JSON object."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +47,31 @@ class Scores:
 
 
 def score(
-    specialist: Specialist, rows: Sequence[Labelled], progress: Callable[[int], None] = lambda _: None
+    specialist: Specialist, rows: Sequence[Item], progress: Callable[[int], None] = lambda _: None
 ) -> Scores:
     """Ask a specialist about calls and compare with the teacher's answers."""
     considered: list[Considered] = []
     for start in range(0, len(rows), BATCH):
-        items = [Item(row.task, row.call.request) for row in rows[start : start + BATCH]]
+        items = [TaskRequest(row.task, row.call.request) for row in rows[start : start + BATCH]]
         considered += specialist.consider(items)
         progress(len(considered))
     cards = specialist.card.tasks
+    features, similarity, answered = columns(considered)
     loss = [
         0.0 if seen.answer is not None and agree(cards[row.task].output, seen.answer, row.answer) else 1.0
         for seen, row in zip(considered, rows, strict=True)
     ]
-    return Scores(
-        features=np.array([seen.features for seen in considered], np.float64).reshape(len(rows), -1),
-        similarity=np.array([seen.similarity for seen in considered], np.float64),
-        answered=np.array([seen.answer is not None for seen in considered], np.bool_),
-        loss=np.array(loss, np.float64),
-    )
+    return Scores(features, similarity, answered, np.array(loss, np.float64))
+
+
+def columns(
+    considered: Sequence[Considered],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Return features, similarity and whether there is an answer, one row per call."""
+    features = np.array([seen.features for seen in considered], np.float64)
+    similarity = np.array([seen.similarity for seen in considered], np.float64)
+    answered = np.array([seen.answer is not None for seen in considered], np.bool_)
+    return features.reshape(len(considered), -1), similarity, answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,35 +83,33 @@ class Confidence:
         floor: Calls less similar to any training call are out of distribution.
     """
 
-    calibrator: Calibrator
+    calibrator: LogisticCalibrator
     floor: float
+
+    def to_dict(self) -> JsonObject:
+        """Render as a JSON object."""
+        return {"calibrator": self.calibrator.to_dict(), "floor": self.floor}
+
+    @classmethod
+    def from_dict(cls, value: JsonObject) -> Confidence:
+        """Read what `to_dict` wrote."""
+        return cls(LogisticCalibrator.from_dict(value["calibrator"]), float(value["floor"]))
 
     def of(self, scores: Scores) -> NDArray[np.float64]:
         """Return confidences, shape (calls,): 0 for calls without an answer or out of distribution."""
         if not len(scores):
             return np.zeros(0)
-        confidence = self.calibrator.probability(scores.features)
+        confidence = self.calibrator.predict(scores.features)
         return np.where(scores.answered & (scores.similarity >= self.floor), confidence, 0.0)
 
 
-def fit_confidence(
-    scores: Scores, fit: Callable[[NDArray[np.float64], NDArray[np.float64]], Calibrator]
-) -> Confidence:
-    """Fit on all validation calls.
-
-    Args:
-        scores: Of the validation calls.
-        fit: Fits a calibrator to features, shape (calls, features), and losses, shape (calls,).
-    """
+def fit_confidence(scores: Scores) -> Confidence:
+    """Fit on all of the validation calls given."""
     floor = float(np.quantile(scores.similarity, FAR_SHARE))
-    return Confidence(fit(scores.features, scores.loss), floor)
+    return Confidence(LogisticCalibrator.fit(scores.features, scores.loss == 0.0), floor)
 
 
-def held_out_confidence(
-    scores: Scores,
-    sessions: Sequence[str],
-    fit: Callable[[NDArray[np.float64], NDArray[np.float64]], Calibrator],
-) -> NDArray[np.float64]:
+def held_out_confidence(scores: Scores, sessions: Sequence[str]) -> NDArray[np.float64]:
     """Return each validation call's confidence under a calibrator that was not fitted on its session.
 
     Choosing a candidate and laying the threshold grid on confidences of the fit itself would flatter
@@ -127,10 +120,8 @@ def held_out_confidence(
     confidence = np.zeros(len(scores))
     for fold in range(FOLDS):
         inside, outside = folds == fold, folds != fold
-        if not inside.any() or not outside.any():
-            continue
-        part = fit_confidence(_rows(scores, outside), fit)
-        confidence[inside] = part.of(_rows(scores, inside))
+        if inside.any() and outside.any():
+            confidence[inside] = fit_confidence(_rows(scores, outside)).of(_rows(scores, inside))
     return confidence
 
 

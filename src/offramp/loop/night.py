@@ -1,0 +1,252 @@
+"""A night: from recorded calls to certified specialists, one unit (task or group) at a time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from offramp.certify.bounds import interval
+from offramp.certify.certificate import certify_group, certify_task
+from offramp.certify.reliability import reliability
+from offramp.certify.terms import Terms, spend
+from offramp.certify.units import ScoredCalls
+from offramp.core.errors import OfframpError
+from offramp.loop.ladder import Brief, Workshop, make
+from offramp.loop.score import Confidence, Scores, fit_confidence, held_out_confidence, score
+from offramp.select import KINDS, Trial, choose, expected_coverage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from offramp.core.certificate import Certificate
+    from offramp.core.dataset import Dataset, Item
+    from offramp.core.json import JsonObject
+    from offramp.engine.specialist import Specialist
+    from offramp.select import Unit
+
+    Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What is to be promised.
+
+    Attributes:
+        alpha: Largest share of answered calls that may disagree with the teacher.
+        delta: Probability that any certificate, ever, is wrong.
+        round: Number of times calibration calls have been looked at, this one included.
+        seed: Seed of the draw of calls from sessions.
+    """
+
+    alpha: float
+    delta: float
+    round: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What came of one unit.
+
+    Attributes:
+        unit: The tasks.
+        chosen: The candidate that validation chose; ``keep_llm`` where none is worth it.
+        trials: Every candidate that was tried.
+        specialist: Id of the specialist, "" where the LLM stays.
+        confidence: Its fitted confidence, None where the LLM stays.
+        certificate: The certificate, or the refusal with its reason; None where nothing was chosen.
+        card: The dataset card.
+        reliability: Confidence against agreement on calibration calls.
+        curve: Risk against coverage on calibration calls.
+        seconds: Seconds by step.
+    """
+
+    unit: Unit
+    chosen: Trial
+    trials: tuple[Trial, ...]
+    specialist: str = ""
+    confidence: Confidence | None = None
+    certificate: Certificate | None = None
+    card: JsonObject = field(default_factory=dict)
+    reliability: tuple[JsonObject, ...] = ()
+    curve: tuple[JsonObject, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def certified(self) -> bool:
+        """Whether a specialist may go live."""
+        return self.certificate is not None and self.certificate.holds
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    trial: Trial
+    specialist: Specialist
+    scores: Scores
+    confidence: NDArray[np.float64]
+
+
+def convert(
+    datasets: Sequence[tuple[Unit, Dataset]], workshop: Workshop, goal: Goal, say: Say
+) -> list[Conversion]:
+    """Convert all units: candidates, choice, certificate.
+
+    Delta is split over the units and over rounds, so that all certificates hold at once.
+
+    Args:
+        datasets: Each unit with its curated calls.
+        workshop: What candidates are made with.
+        goal: What to promise.
+        say: Told what is going on, a line at a time.
+    """
+    if not datasets:
+        return []
+    share = spend(goal.delta, len(datasets), goal.round)
+    return [_convert(unit, dataset, workshop, (goal, share), say) for unit, dataset in datasets]
+
+
+def _convert(
+    unit: Unit, dataset: Dataset, workshop: Workshop, promise: tuple[Goal, float], say: Say
+) -> Conversion:
+    goal, delta = promise
+    started = time.perf_counter()
+    candidates, failed = _tried(unit, dataset, workshop, (goal.alpha, delta), say)
+    chosen = choose([candidate.trial for candidate in candidates])
+    trials = (*(candidate.trial for candidate in candidates), *failed)
+    seconds = {"train": time.perf_counter() - started}
+    if chosen.kind == "keep_llm":
+        say(f"  {unit.name}: no candidate is worth it; keep the LLM")
+        return Conversion(unit, chosen, trials, card=dataset.card, seconds=seconds)
+    winner = next(candidate for candidate in candidates if candidate.trial is chosen)
+    started = time.perf_counter()
+    terms = Terms(alpha=goal.alpha, delta=delta, seed=goal.seed)
+    proven = _proven(unit, dataset, winner, terms)
+    certificate = proven.certificate
+    assert certificate is not None
+    say(f"  {unit.name}: {certificate.reason}")
+    seconds["certify"] = time.perf_counter() - started
+    return Conversion(
+        unit,
+        chosen,
+        trials,
+        winner.specialist.card.id,
+        proven.confidence,
+        certificate,
+        dataset.card,
+        proven.reliability,
+        proven.curve,
+        seconds,
+    )
+
+
+def _tried(
+    unit: Unit, dataset: Dataset, workshop: Workshop, bound: tuple[float, float], say: Say
+) -> tuple[list[_Candidate], list[Trial]]:
+    brief = Brief(unit, dataset)
+    candidates: list[_Candidate] = []
+    failed: list[Trial] = []
+    for kind in KINDS[1:]:
+        started = time.perf_counter()
+        rows = _part(dataset, "validation", kind)
+        try:
+            candidate = _measured(kind, brief, rows, workshop, bound)
+        except OfframpError as error:
+            failed.append(Trial(kind, 0, 0.0, 0.0, time.perf_counter() - started, str(error)))
+            say(f"  {unit.name}: {kind} not tried: {error}")
+            continue
+        candidates.append(candidate)
+        trial = candidate.trial
+        say(
+            f"  {unit.name}: {kind} agrees on {trial.agreement:.1%} of {trial.calls} validation calls, "
+            f"could answer {trial.coverage:.0%} ({trial.seconds:.0f} s)"
+        )
+    return candidates, failed
+
+
+def _measured(
+    kind: str, brief: Brief, rows: Sequence[Item], workshop: Workshop, bound: tuple[float, float]
+) -> _Candidate:
+    started = time.perf_counter()
+    specialist = make(kind, brief, workshop)
+    scores = score(specialist, rows)
+    confidence = held_out_confidence(scores, [row.call.session for row in rows])
+    trial = Trial(
+        kind=kind,
+        calls=len(rows),
+        agreement=1.0 - float(scores.loss.mean()) if len(scores) else 0.0,
+        coverage=expected_coverage(confidence, scores.loss, *bound),
+        seconds=time.perf_counter() - started,
+    )
+    return _Candidate(trial, specialist, scores, confidence)
+
+
+def _part(dataset: Dataset, part: str, kind: str) -> Sequence[Item]:
+    """The calls of a part; for a cache with their repeats, which are its very point."""
+    items = dataset.parts[part]
+    return (*items, *dataset.repeats[part]) if kind == "cache" else items
+
+
+@dataclass(frozen=True, slots=True)
+class _Proven:
+    confidence: Confidence
+    certificate: Certificate
+    reliability: tuple[JsonObject, ...]
+    curve: tuple[JsonObject, ...]
+
+
+def _proven(unit: Unit, dataset: Dataset, winner: _Candidate, terms: Terms) -> _Proven:
+    """Issue the certificate: the only place where calibration calls are looked at."""
+    validation, calibration = (_part(dataset, p, winner.trial.kind) for p in ("validation", "calibration"))
+    confidence = fit_confidence(winner.scores)
+    scores = score(winner.specialist, calibration)
+    calibrated = confidence.of(scores)
+    before = _scored(validation, winner.confidence, winner.scores)
+    after = _scored(calibration, calibrated, scores)
+    versions = {task.id: task.version for task in unit.tasks}
+    name = winner.specialist.card.id
+    if unit.is_group:
+        certificate = certify_group(versions, name, before, after, terms)
+    else:
+        certificate = certify_task(next(iter(versions.items())), name, before, after, terms)
+    bins = reliability(calibrated, scores.loss == 1.0).bins
+    return _Proven(
+        confidence,
+        certificate,
+        tuple(asdict(found) for found in bins),
+        tuple(_curve(calibrated, scores.loss)),
+    )
+
+
+def _scored(rows: Sequence[Item], confidence: NDArray[np.float64], scores: Scores) -> ScoredCalls:
+    return ScoredCalls(
+        task=[row.task for row in rows],
+        session=[row.call.session for row in rows],
+        call=[row.call.id for row in rows],
+        confidence=np.clip(confidence, 0.0, 1.0),
+        loss=scores.loss == 1.0,
+    )
+
+
+def _curve(confidence: NDArray[np.float64], loss: NDArray[np.float64], points: int = 40) -> list[JsonObject]:
+    """Risk against coverage over all calls, as counts of calls; for the eye, not for a promise."""
+    order = np.argsort(-confidence, kind="stable")
+    errors = np.cumsum(loss[order])
+    curve: list[JsonObject] = []
+    for answered in sorted({max(20, round(len(order) * share)) for share in np.linspace(0.02, 1, points)}):
+        if answered > len(order):
+            break
+        wrong = int(errors[answered - 1])
+        curve.append(
+            {
+                "coverage": answered / len(order),
+                "risk": wrong / answered,
+                "upper": interval(answered, wrong, 0.1)[1],
+                "threshold": float(confidence[order[answered - 1]]),
+            }
+        )
+    return curve
