@@ -1,0 +1,96 @@
+"""What the gateway hands over of one call, and how it travels to the recorder process."""
+
+from __future__ import annotations
+
+import secrets
+import struct
+import time
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from offramp.core.json import JsonObject
+
+_SIZES = struct.Struct(">II")
+LENGTH = struct.Struct(">I")
+"""Precedes every frame on the channel: its length in bytes, big-endian."""
+
+
+def new_call_id() -> str:
+    """Return a unique id that sorts by the time of its creation (milliseconds, then 64 random bits)."""
+    return f"{time.time_ns() // 1_000_000:012x}-{secrets.token_hex(8)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One call as it went over the wire; parsed, redacted and pseudonymised before it is stored.
+
+    Attributes:
+        request: Body of the request.
+        response: Body of the response as sent: JSON, or the whole event stream.
+        started_at: Arrival, seconds since the epoch.
+        latency_s: Seconds from the request's last byte to the response's last byte.
+        status: HTTP status of the response.
+        content_type: Content type of the response.
+        content_encoding: Content encoding of the response, "" where it was sent plain.
+        stream: Whether the client asked for server-sent events.
+        complete: False where client or teacher broke off.
+        headers: Header fields of the request, names in lower case; only those that tell who asked.
+        client: Address of the client, "" where unknown.
+        route: Who answered: ``"teacher"`` or a specialist's id.
+        meta: Facts to keep beside the call (task, confidence, audit).
+        id: Id that the call will have. Writing the same exchange twice stores it once.
+    """
+
+    request: bytes
+    response: bytes
+    started_at: float
+    latency_s: float = 0.0
+    status: int = 200
+    content_type: str = "application/json"
+    content_encoding: str = ""
+    stream: bool = False
+    complete: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
+    client: str = ""
+    route: str = "teacher"
+    meta: JsonObject = field(default_factory=dict)
+    id: str = field(default_factory=new_call_id)
+
+    @property
+    def size(self) -> int:
+        """Bytes of both bodies."""
+        return len(self.request) + len(self.response)
+
+
+_BODIES = ("request", "response")
+_FACTS = tuple(item.name for item in fields(Exchange) if item.name not in _BODIES)
+
+
+def encode(exchange: Exchange) -> list[bytes]:
+    """Return the pieces of the exchange's frame, its length first; bodies are not copied."""
+    facts = orjson.dumps({name: getattr(exchange, name) for name in _FACTS}, default=dict)
+    sizes = _SIZES.pack(len(facts), len(exchange.request))
+    length = LENGTH.pack(len(sizes) + len(facts) + exchange.size)
+    return [length + sizes + facts, exchange.request, exchange.response]
+
+
+def decode(frame: bytes) -> Exchange:
+    """Read a frame without its length.
+
+    Raises:
+        ValueError: It is no frame.
+    """
+    try:
+        facts_size, request_size = _SIZES.unpack_from(frame)
+        start = _SIZES.size + facts_size
+        facts: dict[str, Any] = orjson.loads(frame[_SIZES.size : start])
+        return Exchange(
+            request=frame[start : start + request_size], response=frame[start + request_size :], **facts
+        )
+    except (struct.error, TypeError, orjson.JSONDecodeError) as error:
+        raise ValueError(f"{len(frame)} bytes are no frame ({type(error).__name__})") from error
