@@ -49,8 +49,9 @@ class CacheSpecialist:
 
     def save(self, folder: Path) -> None:
         """Write into a folder; keys are hashes, answers are as recorded (masked)."""
-        self._card.save(folder)
         (folder / FILE).write_text(json.dumps(self._entries))
+        # Last, because a folder with a card counts as whole.
+        self._card.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> CacheSpecialist:

@@ -65,6 +65,32 @@ class SentenceEmbedder:
         return vectors
 
 
+class Remembering:
+    """An embedder that embeds each text once.
+
+    Args:
+        inner: Does the work.
+        most: Texts remembered; beyond it, all are forgotten.
+    """
+
+    def __init__(self, inner: Embedder, *, most: int = 50_000) -> None:
+        self._inner = inner
+        self._most = most
+        self._known: dict[str, NDArray[np.float32]] = {}
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit vectors, shape (len(texts), dimensions)."""
+        if not texts:
+            return self._inner.embed(texts)
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if len(self._known) + len(new) > self._most:
+            self._known.clear()
+            new = list(dict.fromkeys(texts))
+        if new:
+            self._known.update(zip(new, self._inner.embed(new), strict=True))
+        return np.stack([self._known[text] for text in texts])
+
+
 def packaged_model() -> Path:
     """Find the encoder that the train extra installs.
 

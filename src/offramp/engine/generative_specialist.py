@@ -98,9 +98,10 @@ class GenerativeSpecialist:
 
     def save(self, folder: Path) -> None:
         """Write all but the adapter, which training left in ``folder / "adapter"``."""
-        self._card.save(folder)
         self._opinion.save(folder / OPINION)
         self._neighbours.save(folder)
+        # Last, because a folder with a card counts as whole.
+        self._card.save(folder)
 
     @classmethod
     def load(cls, folder: Path, engine: Engine, embedder: Embedder) -> GenerativeSpecialist:

@@ -66,9 +66,10 @@ class LabelSpecialist:
 
     def save(self, folder: Path) -> None:
         """Write everything but the encoder into a folder."""
-        self._card.save(folder)
         self._classifier.save(folder / FILE)
         self._neighbours.save(folder)
+        # Last, because a folder with a card counts as whole.
+        self._card.save(folder)
 
     @classmethod
     def load(cls, folder: Path, embedder: Embedder) -> LabelSpecialist:

@@ -1,0 +1,148 @@
+"""`build(settings)` makes the app: which store, which redactor, which engine; heavy parts on first use."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from offramp.core.errors import MissingExtra
+from offramp.redact.redactor import Redactor
+from offramp.storage.crypto import derive_key, load_key
+from offramp.storage.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import ModuleType
+
+    from offramp.config import Settings
+    from offramp.core.json import JsonObject
+    from offramp.core.model import Example
+    from offramp.engine.embedder import Embedder
+    from offramp.engine.port import Engine
+    from offramp.loop.ladder import Workshop
+    from offramp.storage.port import Store
+
+ENGINE_BATCH = 32
+
+
+@dataclass
+class App:
+    """The parts of one installation, made when first asked for.
+
+    Attributes:
+        settings: The settings they are made from.
+    """
+
+    settings: Settings
+
+    @cached_property
+    def key(self) -> bytes:
+        """The master key, created with the home folder on first use."""
+        self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return load_key(self.settings.key_path, create=True)
+
+    @cached_property
+    def store(self) -> Store:
+        """The store of calls and documents."""
+        return SqliteStore(self.settings.store_path, self.key)
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """Masks PII and secrets; surrogates depend on this installation's key."""
+        return Redactor(derive_key(self.key, "redact"))
+
+    @property
+    def pseudonym_key(self) -> bytes:
+        """Key of the pseudonyms that stand for origins and sessions."""
+        return derive_key(self.key, "pseudonym")
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The sentence encoder, remembering what it has embedded."""
+        module = heavy("offramp.engine.embedder")
+        embedder: Embedder = module.Remembering(module.SentenceEmbedder(threads=self.settings.train.threads))
+        return embedder
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The embedded engine with the configured base loaded."""
+        engine: Engine = heavy("offramp.engine.embedded").EmbeddedEngine(
+            self.base, batch_size=ENGINE_BATCH, threads=self.settings.train.threads
+        )
+        return engine
+
+    @property
+    def base(self) -> Path | str:
+        """The base model: a directory where there is one of that name, else a hub name."""
+        path = Path(self.settings.train.base)
+        return path if path.is_dir() else self.settings.train.base
+
+    def workshop(self, say: Callable[[str], None]) -> Workshop:
+        """What candidates are made with."""
+        self.settings.specialists_path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        workshop: Workshop = heavy("offramp.loop.ladder").Workshop(
+            folder=self.settings.specialists_path,
+            embedder=self.embedder,
+            engine=lambda: self.engine,
+            train_adapter=lambda train, validation, out: self._train(train, validation, out, say),
+            base=self.settings.train.base,
+        )
+        return workshop
+
+    def _train(
+        self, train: Sequence[Example], validation: Sequence[Example], out: Path, say: Callable[[str], None]
+    ) -> JsonObject:
+        module = heavy("offramp.train.lora")
+        settings = self.settings.train
+        chosen: dict[str, Any] = {"epochs": settings.epochs} if settings.epochs else {}
+        options = module.LoraOptions(threads=settings.threads, seed=settings.seed, **chosen)
+
+        def show(progress: Any) -> None:
+            say(
+                f"    training: step {progress.step}/{progress.steps}, loss {progress.loss:.3f}, "
+                f"{progress.tokens_per_second:,.0f} tokens/s, {progress.eta_seconds:.0f} s to go"
+            )
+
+        result = module.train_lora(
+            train, validation, base=self.base, out=out, options=options, on_progress=show
+        )
+        return {
+            "loss": result.loss,
+            "validation_loss": result.validation_loss,
+            "epochs": result.epochs,
+            "steps": result.steps,
+            "examples": result.examples,
+            "left_out": result.left_out,
+            "cpu_seconds": result.cpu_seconds,
+            "lineage": result.lineage,
+        }
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if "store" in self.__dict__:
+            self.store.close()
+
+
+def build(settings: Settings) -> App:
+    """Make the app for some settings; nothing is opened yet."""
+    return App(settings)
+
+
+def heavy(module: str) -> ModuleType:
+    """Import a module that needs the train extra, when it is needed and not before.
+
+    Raises:
+        MissingExtra: The extra is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.startswith("offramp"):
+            raise
+        raise MissingExtra(
+            f"{error.name} is not installed; training and specialists need it.",
+            hint="Install it: pip install 'offramp[train]'.",
+        ) from error

@@ -1,0 +1,146 @@
+"""What a night leaves behind in the store, and how the other commands read it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from offramp.core.call import OutputType
+from offramp.core.deployment import Deployment
+from offramp.core.errors import NotFound
+from offramp.core.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from offramp.core.json import JsonObject
+    from offramp.loop.night import Conversion
+    from offramp.storage.port import Store
+
+TASK, CONVERSION, DEPLOYMENT, CONFIDENCE, RUN = "task", "conversion", "deployment", "confidence", "run"
+
+
+def save_tasks(store: Store, tasks: Iterable[Task], assigner: JsonObject) -> None:
+    """Replace the discovered tasks and the rules that assign calls to them."""
+    for key in store.documents(TASK):
+        store.delete(TASK, key)
+    for task in tasks:
+        store.put(TASK, task.id, asdict(task))
+    store.put(RUN, "assigner", assigner)
+
+
+def load_tasks(store: Store) -> list[Task]:
+    """Read the discovered tasks, most calls first."""
+    tasks = [
+        Task(**{**value, "output": OutputType(value["output"])}) for value in store.documents(TASK).values()
+    ]
+    return sorted(tasks, key=lambda task: (-task.calls, task.id))
+
+
+def load_assigner(store: Store) -> JsonObject | None:
+    """Read the rules that assign calls to tasks, None before the first discovery."""
+    return store.get(RUN, "assigner")
+
+
+def rounds(store: Store) -> int:
+    """Return how many times calibration calls were looked at."""
+    return int((store.get(RUN, "rounds") or {"n": 0})["n"])
+
+
+def save_conversions(store: Store, conversions: Iterable[Conversion], round_: int) -> None:
+    """Write what a night found, and the confidence of every certified specialist.
+
+    Nothing goes live by this: see `promote`.
+    """
+    for key in store.documents(CONVERSION):
+        store.delete(CONVERSION, key)
+    for conversion in conversions:
+        store.put(CONVERSION, unit_key(conversion), encode(conversion))
+        if conversion.certified and conversion.confidence is not None:
+            store.put(CONFIDENCE, conversion.specialist, conversion.confidence.to_dict())
+    store.put(RUN, "rounds", {"n": round_})
+
+
+def encode(conversion: Conversion) -> JsonObject:
+    """Render a conversion as a JSON object."""
+    certificate = conversion.certificate
+    return {
+        "name": conversion.unit.name,
+        "tasks": [task.id for task in conversion.unit.tasks],
+        "output": conversion.unit.output.value,
+        "chosen": asdict(conversion.chosen),
+        "trials": [asdict(trial) for trial in conversion.trials],
+        "specialist": conversion.specialist,
+        "certificate": None if certificate is None else asdict(certificate),
+        "certified": conversion.certified,
+        "card": conversion.card,
+        "reliability": list(conversion.reliability),
+        "curve": list(conversion.curve),
+        "seconds": conversion.seconds,
+    }
+
+
+def unit_key(conversion: Conversion) -> str:
+    """Return the key of a unit's document: its first task's id."""
+    return min(task.id for task in conversion.unit.tasks)
+
+
+def promote(store: Store, task: str | None = None) -> list[Deployment]:
+    """Put certified specialists live.
+
+    Args:
+        store: Where conversions and deployments are.
+        task: Id of one task whose specialist is meant; all certified ones where not given.
+
+    Raises:
+        NotFound: No certified specialist serves that task.
+    """
+    deployed = []
+    for value in store.documents(CONVERSION).values():
+        if value["certified"] and (task is None or task in value["tasks"]):
+            deployment = deployment_of(value)
+            store.put(DEPLOYMENT, deployment.specialist, deployment.to_dict())
+            deployed.append(deployment)
+    if task is not None and not deployed:
+        raise NotFound(
+            f"No certified specialist serves task {task!r}.",
+            hint="`offramp tasks` and `offramp convert` tell.",
+        )
+    return deployed
+
+
+def deployment_of(conversion: JsonObject) -> Deployment:
+    """Make a deployment of a stored, certified conversion; deferred members stay with the teacher."""
+    certificate = conversion["certificate"]
+    deferred = {member["task"] for member in certificate["members"] if member["deferred"]}
+    return Deployment(
+        specialist=conversion["specialist"],
+        tasks=tuple(task for task in conversion["tasks"] if task not in deferred),
+        threshold=certificate["threshold"],
+        alpha=certificate["alpha"],
+        delta=certificate["delta"],
+        scope=certificate["scope"],
+        mix=certificate["mix"],
+        mix_tolerance=certificate["mix_tolerance"],
+    )
+
+
+def deployments(store: Store) -> list[Deployment]:
+    """Read what is live."""
+    return [Deployment.from_dict(value) for value in store.documents(DEPLOYMENT).values()]
+
+
+def roll_back(store: Store, wanted: str) -> list[Deployment]:
+    """Take a specialist out, by its id or by a task's.
+
+    Raises:
+        NotFound: Nothing of that name is live.
+    """
+    live = deployments(store)
+    out = [deployment for deployment in live if wanted == deployment.specialist or wanted in deployment.tasks]
+    if not out:
+        names = ", ".join(deployment.specialist for deployment in live) or "nothing is live"
+        raise NotFound(f"Nothing live is called {wanted!r}; live: {names}.", hint="`offramp status` tells.")
+    for deployment in out:
+        store.delete(DEPLOYMENT, deployment.specialist)
+    return out
