@@ -153,10 +153,13 @@ def text_of(content: object) -> str:
 
 def functions_of(request: JsonObject) -> list[JsonObject]:
     """Return the function objects a request offers, from ``tools`` and the older ``functions``."""
+    tools, functions = request.get("tools"), request.get("functions")
     offered: list[JsonObject] = []
-    for tool in request.get("tools") or []:
+    for tool in tools if isinstance(tools, list) else []:
         function = tool.get("function") if isinstance(tool, dict) else None
         if isinstance(function, dict):
             offered.append(function)
-    offered.extend(item for item in request.get("functions") or [] if isinstance(item, dict))
+    offered.extend(
+        item for item in (functions if isinstance(functions, list) else []) if isinstance(item, dict)
+    )
     return offered

@@ -21,7 +21,7 @@ MAX_LABEL = 64
 COPIED = 0.9
 """Share of string values found in their payload from which a task is said to copy."""
 
-_STATIC_ROLES = frozenset({"system", "developer"})
+_STATIC_ROLES = ("system", "developer")
 
 
 @dataclass(frozen=True, slots=True)

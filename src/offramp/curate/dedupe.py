@@ -41,9 +41,9 @@ def normalised(text: str) -> str:
     return folded or text
 
 
-def near_key(task: str, payload: str) -> str:
-    """Return a hash that near-duplicates of one task share."""
-    return digest([task, normalised(payload)], size=12)
+def near_key(task: str, text: str) -> str:
+    """Return a hash that payloads of one task share where they are near-duplicates."""
+    return digest([task, normalised(text)], size=12)
 
 
 def count(items: Sequence[Item]) -> Duplicates:

@@ -30,7 +30,7 @@ MAX_MESSAGE = 8_192
 """Characters read of a system prompt and of a user message: half from either end, which bounds the
 time a request can take. A prompt is remembered, a message is read anew each time."""
 
-_STATIC_ROLES = frozenset({"system", "developer"})
+_STATIC_ROLES = ("system", "developer")
 
 # Annotations of a schema: they change the teacher's advice, not which call site this is.
 _ANNOTATIONS = frozenset({"description", "title", "examples", "$comment"})
@@ -134,7 +134,8 @@ def static_text(request: JsonObject) -> tuple[str, str]:
         ``("user", text)`` with the first user message where there are none.
     """
     static: list[str] = []
-    for message in request.get("messages") or []:
+    messages = request.get("messages")
+    for message in messages if isinstance(messages, list) else []:
         if not isinstance(message, dict):
             continue
         role = message.get("role")
