@@ -1,0 +1,73 @@
+"""Keyed pseudonyms of who asked: equal where the origin is equal, meaningless without the key."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from offramp.core.json import JsonObject
+
+_CREDENTIALS = ("authorization", "api-key", "x-api-key")
+_NAMED = ("user", "safety_identifier", "prompt_cache_key")
+
+
+class Pseudonyms:
+    """Makes pseudonyms with HMAC-SHA-256.
+
+    Args:
+        key: Secret of the store, at least 16 bytes.
+    """
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def of(self, kind: str, *values: str) -> str:
+        """Return the pseudonym of some values: ``kind`` and 16 hexadecimal digits."""
+        # Lengths keep ("ab", "c") and ("a", "bc") apart.
+        message = "\0".join((kind, *(f"{len(value)}:{value}" for value in values)))
+        digest = hmac.digest(self._key, message.encode("utf-8", "surrogatepass"), hashlib.sha256)
+        return f"{kind}-{digest[:8].hex()}"
+
+
+def origin_of(pseudonyms: Pseudonyms, headers: Mapping[str, str], client: str, request: JsonObject) -> str:
+    """Return the pseudonym of who asked: credential and ``user`` field, or address where neither is sent."""
+    credential = next((headers[name] for name in _CREDENTIALS if headers.get(name)), "")
+    user = str(request.get("user") or request.get("safety_identifier") or "")
+    return pseudonyms.of("origin", credential, user, "" if credential or user else client)
+
+
+def rename(pseudonyms: Pseudonyms, request: JsonObject) -> JsonObject:
+    """Return the request with pseudonyms where callers put identities.
+
+    These are ``user``, ``safety_identifier``, ``prompt_cache_key``, every text in ``metadata``, and the
+    ``name`` of user messages.
+    """
+    renamed = dict(request)
+    for name in _NAMED:
+        if isinstance(request.get(name), str) and request[name]:
+            renamed[name] = pseudonyms.of("user", request[name])
+    if isinstance(request.get("metadata"), dict):
+        renamed["metadata"] = {key: _rename(pseudonyms, value) for key, value in request["metadata"].items()}
+    if isinstance(request.get("messages"), list):
+        renamed["messages"] = [_speaker(pseudonyms, message) for message in request["messages"]]
+    return renamed
+
+
+def _rename(pseudonyms: Pseudonyms, value: Any) -> Any:
+    if isinstance(value, str):
+        return pseudonyms.of("user", value)
+    if isinstance(value, dict | list):
+        return pseudonyms.of("user", repr(value))
+    return value
+
+
+def _speaker(pseudonyms: Pseudonyms, message: Any) -> Any:
+    if isinstance(message, dict) and message.get("role") == "user" and isinstance(message.get("name"), str):
+        return message | {"name": pseudonyms.of("user", message["name"])}
+    return message

@@ -1,0 +1,100 @@
+"""Sessions without tags: which calls belong to the same agent run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from offramp.core.call import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from offramp.core.json import JsonObject
+    from offramp.record.pseudonym import Pseudonyms
+
+IDLE_S = 1800.0
+"""Seconds of silence that end a session."""
+
+_HEADERS = ("x-offramp-session", "x-session-id")
+_FIELDS = ("session_id", "sessionId", "thread_id", "conversation_id")
+_OPEN = 100_000
+
+
+@dataclass(slots=True)
+class _Run:
+    """An open session."""
+
+    session: str
+    last: float
+
+
+class SessionTracker:
+    """Assigns every call a session, from what the traffic carries anyway.
+
+    In order: a session id the client sends (a header, a field of ``metadata``); origin and ``user``, split
+    where half an hour passes without a call; without ``user``, the conversation within the origin (system
+    prompt and first user message), split in the same way.
+
+    Args:
+        pseudonyms: Make session ids.
+        idle_s: Seconds of silence that end a session.
+        most_open: Sessions remembered; the one idle for longest is forgotten first.
+    """
+
+    def __init__(self, pseudonyms: Pseudonyms, *, idle_s: float = IDLE_S, most_open: int = _OPEN) -> None:
+        self._pseudonyms = pseudonyms
+        self._idle_s = idle_s
+        self._most_open = most_open
+        self._open: OrderedDict[str, _Run] = OrderedDict()
+
+    def session(self, origin: str, headers: Mapping[str, str], request: JsonObject, at: float) -> str:
+        """Return the session of a call that ``origin`` made at ``at`` (seconds since the epoch).
+
+        Calls may come somewhat out of order: they are handed over when they end.
+        """
+        explicit = _explicit(headers, request)
+        if explicit:
+            return self._pseudonyms.of("session", origin, explicit)
+        thread = (
+            origin
+            if request.get("user") or request.get("safety_identifier")
+            else f"{origin} {_root(request)}"
+        )
+        run = self._open.pop(thread, None)
+        if run is None or abs(at - run.last) > self._idle_s:
+            run = _Run(self._pseudonyms.of("session", thread, repr(at)), at)
+        run.last = max(run.last, at)
+        self._open[thread] = run
+        if len(self._open) > self._most_open:
+            self._open.popitem(last=False)
+        return run.session
+
+
+def _explicit(headers: Mapping[str, str], request: JsonObject) -> str:
+    for name in _HEADERS:
+        if headers.get(name):
+            return headers[name]
+    metadata = request.get("metadata")
+    if isinstance(metadata, dict):
+        for name in _FIELDS:
+            if isinstance(metadata.get(name), str) and metadata[name]:
+                return str(metadata[name])
+    return ""
+
+
+def _root(request: JsonObject) -> str:
+    """Hash what a conversation keeps for as long as it lasts."""
+    messages = request.get("messages")
+    first: dict[str, str] = {}
+    for message in messages if isinstance(messages, list) else []:
+        if not isinstance(message, dict):
+            continue
+        role = "system" if message.get("role") == "developer" else str(message.get("role"))
+        first.setdefault(role, text_of(message.get("content")))
+        if role == "user":
+            break
+    root = f"{first.get('system', '')}\0{first.get('user', '')}"
+    return hashlib.blake2b(root.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
