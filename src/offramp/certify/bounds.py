@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from offramp.certify.arrays import Floats
+    from offramp.certify.units import Floats
 
 _LARGEST: Final = 10**9
 """No count of calls beyond this is worth telling."""

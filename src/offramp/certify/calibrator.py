@@ -14,7 +14,7 @@ import numpy as np
 from offramp.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from offramp.certify.arrays import Bools, Floats
+    from offramp.certify.units import Bools, Floats
     from offramp.core.json import JsonObject
 
 _STEPS: Final = 100

@@ -3,6 +3,10 @@
 The promise is pooled over the scope: of the calls that the specialist answers, a share of at most alpha
 disagrees with the teacher, at confidence ``1 - delta``. Everything that can be chosen (grid, start,
 deferred members) is chosen on validation calls; calibration calls are touched once, by the tests.
+
+One call a session is an honest unit, but it weighs a session of one call as much as one of fifty. Where
+the plain share of disagreements among all answered calibration calls exceeds alpha, a threshold is not
+certified, whatever the test says; ``Unit.WEIGHTED`` makes the promise per call with a bound.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from offramp.certify.threshold import Curve, Outcome, measure, run_sequence, seq
 from offramp.certify.units import (
     Drawing,
     ScoredCalls,
+    Unit,
+    answerable,
     calibration_units,
     check_disjoint,
     length_cap,
@@ -33,8 +39,8 @@ from offramp.core.json import digest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from offramp.certify.arrays import Floats
     from offramp.certify.terms import Terms
+    from offramp.certify.units import Bools, Floats
 
 
 def certify_task(
@@ -119,8 +125,15 @@ def _issue(scope: str, versions: dict[str, str], specialist: str, evidence: _Evi
     drawn = calibration_units(evidence.calibration, evidence.drawing)
     thresholds = sequence(chosen, terms.alpha, len(drawn.weight), terms.step)
     curve = measure(drawn, thresholds)
-    outcome = run_sequence(curve, terms.alpha, terms.delta)
-    missing = None if outcome.threshold is not None else _missing(curve, measure(chosen, thresholds), terms)
+    plain = measure(answerable(evidence.calibration, evidence.drawing.deferred), thresholds)
+    # Where sessions of many calls are the worse ones, one call a session promises less than it seems to.
+    allowed = (plain.errors <= terms.alpha * plain.answered) | (terms.unit is not Unit.CALL)
+    outcome = run_sequence(curve, terms.alpha, terms.delta, allowed=allowed)
+    at = _shown_at(outcome, thresholds)
+    per_call = _share(plain, at)
+    missing = None
+    if outcome.threshold is None:
+        missing = _missing(curve, measure(chosen, thresholds), allowed, terms)
     return Certificate(
         scope=scope,
         tasks=tasks,
@@ -136,12 +149,13 @@ def _issue(scope: str, versions: dict[str, str], specialist: str, evidence: _Evi
         coverage=outcome.answered / outcome.n if outcome.n else 0.0,
         risk=outcome.risk,
         risk_upper=outcome.risk_upper,
-        members=_members(tasks, evidence, _shown_at(outcome, thresholds)),
-        mix=mix(evidence.calibration, terms.unit),
+        members=_members(tasks, evidence, at),
+        mix=mix(evidence.calibration.task),
         mix_tolerance=terms.mix_tolerance,
         calls_needed=missing,
         evidence=_hash(evidence.calibration),
-        reason=_reason(outcome, terms, missing),
+        reason=_reason(outcome, terms, missing, per_call),
+        risk_per_call=per_call,
     )
 
 
@@ -161,11 +175,13 @@ def _shown_at(outcome: Outcome, thresholds: Floats) -> float:
 
 def _members(tasks: tuple[str, ...], evidence: _Evidence, threshold: float) -> tuple[Member, ...]:
     """Each member on its own units: one per session *of that task*, as its own certificate would have."""
-    drawing, terms = replace(evidence.drawing, deferred=frozenset()), evidence.terms
+    terms = evidence.terms
     # Certificates of their own would share delta, so what they need is counted at their share of it.
     share = terms.delta / len(tasks)
     members = []
     for task in tasks:
+        cap = length_cap(evidence.validation.of_task(task))
+        drawing = replace(evidence.drawing, cap=cap, deferred=frozenset())
         units = calibration_units(evidence.calibration.of_task(task), drawing)
         curve = measure(units, np.array([threshold]))
         n, answered, errors = (
@@ -189,10 +205,10 @@ def _members(tasks: tuple[str, ...], evidence: _Evidence, threshold: float) -> t
     return tuple(members)
 
 
-def _missing(calibration: Curve, validation: Curve, terms: Terms) -> int | None:
+def _missing(calibration: Curve, validation: Curve, allowed: Bools, terms: Terms) -> int | None:
     """How many more units would certify at the threshold that is nearest to it; None where none is."""
     promise = (terms.alpha, terms.delta)
-    rows = _seen(calibration, validation)
+    rows = [row for row, may in zip(_seen(calibration, validation), allowed.tolist(), strict=True) if may]
     totals = [total for row in rows if (total := _units_needed(*row, promise)) is not None]
     return max(min(totals) - round(calibration.n), 1) if totals else None
 
@@ -219,7 +235,13 @@ def _hash(calls: ScoredCalls) -> str:
     return digest(sorted([call, confidence, bool(loss)] for call, confidence, loss in rows))
 
 
-def _reason(outcome: Outcome, terms: Terms, missing: int | None) -> str:
+def _share(curve: Curve, threshold: float) -> float:
+    """Share of the answered that disagree at one of the curve's thresholds; 0 where nothing is answered."""
+    at = np.flatnonzero((curve.thresholds == threshold) & (curve.answered > 0.0))
+    return float(curve.errors[at[0]] / curve.answered[at[0]]) if len(at) else 0.0
+
+
+def _reason(outcome: Outcome, terms: Terms, missing: int | None, per_call: float) -> str:
     alpha, sure = _percent(terms.alpha), _percent(1.0 - terms.delta)
     counted = f"{outcome.errors} of {outcome.answered} answered units disagreed"
     if outcome.threshold is not None:
@@ -227,6 +249,11 @@ def _reason(outcome: Outcome, terms: Terms, missing: int | None) -> str:
         return f"Risk at most {alpha} at confidence {sure}: {counted}, at a coverage of {covered}."
     if not outcome.tested:
         return "Keep the LLM: validation calls leave no threshold to test (none, or all of them deferred)."
+    if outcome.risk_upper <= terms.alpha:
+        return (
+            f"Keep the LLM: {counted}, but counting every call {_percent(per_call)} did, above {alpha}: "
+            f"sessions of many calls are worse, so count {Unit.WEIGHTED.value!r}."
+        )
     reach = f"the risk may be {_percent(outcome.risk_upper)}, above {alpha}"
     needed = f"about {missing} more units could certify at the present risk"
     ahead = needed if missing else "the present risk is too high at every threshold"

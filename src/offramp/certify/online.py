@@ -1,17 +1,7 @@
-"""Statistics that may be looked at after every call: e-processes and a confidence sequence.
+"""Anytime-valid tests of a specialist in service: promotion, audit, and the state of both.
 
-All are betting games (Waudby-Smith and Ramdas, arXiv 2010.09686; Howard, Ramdas, McAuliffe and Sekhon,
-arXiv 1810.08240) on the Bernoulli losses of *audited* calls. For a rate ``l`` the process
-
-    exp(l * errors) / (1 - q + q exp(l)) ** n
-
-has mean at most 1 as long as each next audited call disagrees with probability at most q given the past
-(at least q, for negative rates); so has its average over a fixed list of rates. By Ville's inequality it
-ever reaches 1/delta with probability at most delta, however often one looks.
-
-Two things are the caller's to keep. Only uniformly audited calls enter: deferred calls are selected. And
-at most one audited call per session enters, because the next call of a session that went wrong goes wrong
-more often than the promise says.
+The caller keeps two things: only uniformly audited calls enter, and at most one per session; see
+``evidence``.
 """
 
 from __future__ import annotations
@@ -21,71 +11,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import logsumexp
 
 from offramp.certify.bounds import check_share
+from offramp.certify.evidence import RATES, confidence_sequence, log_evidence
 from offramp.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from offramp.certify.arrays import Bools, Floats
+    from offramp.certify.units import Bools, Floats
     from offramp.core.json import JsonObject
-
-RATES: Final = tuple(2.0 ** (half / 2.0) for half in range(-8, 7))
-"""Betting rates, 1/16 to 8 in steps of the square root of 2: log odds ratios that are bet on."""
 
 _START_MASS: Final = 2.10974280123689
 """Sum of 1 / (n ln(n)^2) over n = 2, 3, ..."""
-
-
-def log_evidence(n: ArrayLike, errors: ArrayLike, risk: ArrayLike, *, above: bool) -> Floats:
-    """Return the log of the mixture e-process of the counts, element by element.
-
-    Args:
-        n: Audited calls, 0 or more, shape (...).
-        errors: Of those, disagreements, shape (...).
-        risk: The risk that is bet against, between 0 and 1, shape (...).
-        above: True: evidence that the risk is above it; False: that it is below.
-    """
-    rates = np.array(RATES) if above else -np.array(RATES)
-    calls, wrong, bet = (np.asarray(value, dtype=np.float64)[..., None] for value in (n, errors, risk))
-    values = rates * wrong - calls * np.log1p(bet * np.expm1(rates))
-    return np.asarray(logsumexp(values, axis=-1) - math.log(len(RATES)), dtype=np.float64)
-
-
-def confidence_sequence(n: int, errors: int, delta: float) -> tuple[float, float]:
-    """Return an interval for the live risk that holds at all times at once, at confidence ``1 - delta``.
-
-    It covers the mean, over the audited calls so far, of each call's probability of disagreeing, also
-    where that drifts. The intervals are not to be intersected, because that mean may move.
-
-    Args:
-        n: Audited calls.
-        errors: Of those, disagreements.
-        delta: Probability of the interval ever failing; each side gets half.
-
-    Returns:
-        Lower and upper end; 0 and 1 without calls.
-
-    Raises:
-        BadInput: Not ``0 <= errors <= n``, or delta outside 0 to 1.
-    """
-    check_share("delta", delta)
-    if not 0 <= errors <= n:
-        raise BadInput(
-            f"errors is {errors} of {n} audited calls; it must be 0 or more, and at most the calls."
-        )
-    if not n:
-        return 0.0, 1.0
-    bar, mean, tiny = math.log(2.0 / delta), errors / n, 1e-12
-    low, high = 0.0, 1.0
-    if log_evidence(n, errors, tiny, above=True) > bar:
-        low = _crossing(n, errors, (tiny, mean), bar, above=True)
-    if log_evidence(n, errors, 1.0 - tiny, above=False) > bar:
-        high = _crossing(n, errors, (mean, 1.0 - tiny), bar, above=False)
-    return low, high
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +157,38 @@ class Audit:
         )
 
 
+class RiskMonitor:
+    """The audit of one live specialist, as whoever routes its calls needs it.
+
+    Args:
+        alpha: The certified risk.
+        delta: Probability of ever rejecting a specialist whose risk never exceeds alpha.
+        audit: State to go on from, see ``Audit.to_dict``.
+    """
+
+    def __init__(self, alpha: float, delta: float, audit: Audit | None = None) -> None:
+        self._audit = audit or Audit(alpha, delta)
+
+    @property
+    def audit(self) -> Audit:
+        """The state, to be stored."""
+        return self._audit
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the risk is above alpha: roll back."""
+        return self._audit.reached
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Confidence sequence for the live risk, at ``1 - delta``."""
+        return confidence_sequence(self._audit.n, self._audit.errors, self._audit.delta)
+
+    def update(self, loss: float, /) -> None:
+        """Take in one audited call: 1.0 where the answer disagreed with the teacher's, else 0.0."""
+        self._audit = self._audit.observe(loss=loss > 0.0)
+
+
 def start_weight(call: int) -> float:
     """Return the wealth put aside for a bet that starts at this audited call (1, 2, ...); sums to 1."""
     return 1.0 / (_START_MASS * (call + 1) * math.log(call + 1) ** 2)
@@ -245,7 +213,7 @@ def audit_step(logs: Floats, loss: Bools, alpha: float, call: int) -> Floats:
 
 def audit_log_wealth(logs: Floats, idle: float) -> Floats:
     """Return the log evidence of running bets and the wealth still put aside, shape (...)."""
-    running = logsumexp(logs, axis=-1) - math.log(len(RATES))
+    running = np.logaddexp.reduce(logs, axis=-1) - math.log(len(RATES))
     return np.asarray(np.logaddexp(running, math.log(max(idle, 1e-300))), dtype=np.float64)
 
 
@@ -277,12 +245,6 @@ def delay_bounds(alpha: float, delta: float, risk: float, before: int = 0) -> tu
     bar = -math.log(delta) + math.log(len(RATES)) - math.log(start_weight(before + 1))
     needed = np.where(growth > 0.0, (bar + rates - cost) / np.where(growth > 0.0, growth, 1.0), np.inf)
     return -math.log(delta) / divergence, float(needed.min())
-
-
-def _crossing(n: int, errors: int, between: tuple[float, float], bar: float, *, above: bool) -> float:
-    return float(
-        brentq(lambda risk: float(log_evidence(n, errors, risk, above=above)) - bar, *between, xtol=1e-10)
-    )
 
 
 def _check_test(alpha: float, delta: float) -> None:

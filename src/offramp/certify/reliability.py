@@ -11,7 +11,7 @@ from offramp.certify.bounds import interval
 from offramp.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from offramp.certify.arrays import Bools, Floats
+    from offramp.certify.units import Bools, Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from offramp.certify.units import Units, call_units
 from offramp.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from offramp.certify.arrays import Bools, Floats
+    from offramp.certify.units import Bools, Floats
 
 STEP = 0.02
 """Distance of neighbouring thresholds in coverage of the validation units."""
@@ -167,7 +167,7 @@ def fixed_sequence(
     return run_sequence(measure(call_units(confidence, loss), thresholds), alpha, delta)
 
 
-def run_sequence(calibration: Curve, alpha: float, delta: float) -> Outcome:
+def run_sequence(calibration: Curve, alpha: float, delta: float, *, allowed: Bools | None = None) -> Outcome:
     """Test each threshold in turn at the full delta and stop at the first failure.
 
     Args:
@@ -175,6 +175,8 @@ def run_sequence(calibration: Curve, alpha: float, delta: float) -> Outcome:
             them.
         alpha: The risk to certify.
         delta: Probability of certifying a threshold whose risk exceeds alpha, at most.
+        allowed: Where False, the test fails whatever it says, shape (t,). A veto can only withhold
+            certificates, so it may look at any data.
 
     Raises:
         BadInput: Thresholds that do not fall.
@@ -186,6 +188,7 @@ def run_sequence(calibration: Curve, alpha: float, delta: float) -> Outcome:
     if not total:
         return Outcome(None, n, 0, 0, 0.0, 1.0, 0)
     passed = p_values(calibration.answered, calibration.errors, alpha) <= delta
+    passed &= True if allowed is None else allowed
     passes = total if bool(passed.all()) else int(np.argmin(passed))
     at = max(passes - 1, 0)
     answered, errors = round(float(calibration.answered[at])), round(float(calibration.errors[at]))

@@ -14,19 +14,24 @@ from __future__ import annotations
 
 import enum
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from offramp.core.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-    from offramp.certify.arrays import Bools, Floats, Indices
+Floats = NDArray[np.float64]
+"""An array of 64-bit floats."""
+Bools = NDArray[np.bool_]
+"""An array of truth values."""
+Indices = NDArray[np.intp]
+"""An array of row numbers."""
 
 _SHOWN = 3
 
@@ -133,7 +138,7 @@ def calibration_units(calls: ScoredCalls, drawing: Drawing) -> Units:
         One unit per session (fewer for weighted draws), each of weight 1.
     """
     codes, lengths = _codes(calls.session)
-    every = _answerable(calls, drawing.deferred)
+    every = answerable(calls, drawing.deferred)
     if drawing.unit is Unit.SESSION:
         return _session_units(every, codes, len(lengths))
     rows = first_of_session(codes, _priorities(calls.call, f"draw {drawing.seed}"))
@@ -150,7 +155,7 @@ def validation_units(calls: ScoredCalls, drawing: Drawing) -> Units:
     weights keep ten calls of one session from looking like ten sessions.
     """
     codes, lengths = _codes(calls.session)
-    every = _answerable(calls, drawing.deferred)
+    every = answerable(calls, drawing.deferred)
     if drawing.unit is Unit.SESSION:
         return _session_units(every, codes, len(lengths))
     if drawing.unit is Unit.WEIGHTED:
@@ -180,17 +185,13 @@ def length_cap(calls: ScoredCalls, share: float = 0.95) -> int:
     return int(np.quantile(lengths, share, method="higher")) if len(lengths) else 1
 
 
-def mix(calls: ScoredCalls, unit: Unit = Unit.CALL) -> dict[str, float]:
-    """Return each task's share of the units in expectation, summing to 1 (empty without calls).
+def mix(tasks: Sequence[str]) -> dict[str, float]:
+    """Return each task's share of calls, summing to 1 (empty without calls).
 
-    Use it on live calls as well, so that both sides of a comparison count alike.
+    Args:
+        tasks: Task id of each call; calibration calls or live ones, so that both sides count alike.
     """
-    codes, lengths = _codes(calls.session)
-    weight = np.ones(len(codes)) if unit is Unit.WEIGHTED else 1.0 / lengths[codes]
-    shares = dict.fromkeys(sorted(set(calls.task)), 0.0)
-    for task, part in zip(calls.task, weight / max(float(weight.sum()), 1e-300), strict=True):
-        shares[task] += float(part)
-    return shares
+    return {task: count / len(tasks) for task, count in sorted(Counter(tasks).items())}
 
 
 def mix_distance(left: Mapping[str, float], right: Mapping[str, float]) -> float:
@@ -228,7 +229,8 @@ def check_disjoint(parts: Mapping[str, Iterable[Hashable]], what: str = "session
     )
 
 
-def _answerable(calls: ScoredCalls, deferred: frozenset[str]) -> Units:
+def answerable(calls: ScoredCalls, deferred: frozenset[str] = frozenset()) -> Units:
+    """Take every call as one unit of weight 1; those of deferred tasks are never answered."""
     units = call_units(calls.confidence, calls.loss)
     never = np.asarray([task in deferred for task in calls.task], dtype=np.bool_)
     answer_at, error_at = (np.where(never, -np.inf, at) for at in (units.answer_at, units.error_at))

@@ -58,13 +58,15 @@ class Certificate:
         risk: errors / answered.
         risk_upper: One-sided Clopper-Pearson upper bound on the risk at ``1 - delta``.
         members: Each task's own figures.
-        mix: Share of each task in the calibration units; drift beyond ``mix_tolerance`` (total
+        mix: Share of each task in the calibration calls; drift beyond ``mix_tolerance`` (total
             variation) voids a group certificate.
         mix_tolerance: That distance.
         calls_needed: Where nothing certifies, how many more calibration units could; None where
             the present risk is above alpha at every threshold.
         evidence: Hash of the calibration call ids, confidences and losses.
         reason: One sentence.
+        risk_per_call: Share of *all* answered calibration calls that disagree, sessions of many calls
+            counting more; a point estimate beside ``risk``, which counts one call a session.
     """
 
     scope: str
@@ -87,6 +89,7 @@ class Certificate:
     calls_needed: int | None
     evidence: str
     reason: str
+    risk_per_call: float = 0.0
 
     @property
     def holds(self) -> bool:
