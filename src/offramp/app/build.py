@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offramp.core.errors import MissingExtra
+from offramp.record.parse import Parser
+from offramp.record.process import Writer
+from offramp.record.pseudonym import Pseudonyms
 from offramp.redact.redactor import Redactor
 from offramp.storage.crypto import derive_key, load_key
 from offramp.storage.sqlite import SqliteStore
@@ -54,10 +57,19 @@ class App:
         """Masks PII and secrets; surrogates depend on this installation's key."""
         return Redactor(derive_key(self.key, "redact"))
 
+    @cached_property
+    def pseudonyms(self) -> Pseudonyms:
+        """Stand for origins and sessions."""
+        return Pseudonyms(self.pseudonym_key)
+
     @property
     def pseudonym_key(self) -> bytes:
-        """Key of the pseudonyms that stand for origins and sessions."""
+        """Key of the pseudonyms."""
         return derive_key(self.key, "pseudonym")
+
+    def open_writer(self) -> Writer:
+        """Open the recorder's end: parse, redact, encrypt, store."""
+        return Writer(self.store, Parser(self.redactor.redact, self.pseudonym_key))
 
     @cached_property
     def embedder(self) -> Embedder:

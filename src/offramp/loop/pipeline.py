@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from offramp.core.errors import BadInput, NotFound
 from offramp.curate.curate import curate
 from offramp.discover.discover import discover
-from offramp.loop import state
+from offramp.loop import state, traffic
 from offramp.loop.night import convert
 from offramp.select import units_of
 
@@ -43,8 +43,16 @@ class Stages:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
 
 
-def find_tasks(store: Store, stages: Stages, say: Say) -> tuple[list[Call], Discovery]:
+def find_tasks(
+    store: Store, stages: Stages, say: Say, *, days: float | None = None
+) -> tuple[list[Call], Discovery]:
     """Discover the tasks in the recorded calls and save them.
+
+    Args:
+        store: Holds the calls, takes the tasks.
+        stages: Takes the seconds.
+        say: Told what is going on.
+        days: Days that the traffic stands for, where the calls' own times do not tell (a replay).
 
     Raises:
         BadInput: No calls are recorded.
@@ -61,6 +69,7 @@ def find_tasks(store: Store, stages: Stages, say: Say) -> tuple[list[Call], Disc
     started = time.perf_counter()
     discovery = discover(calls)
     state.save_tasks(store, discovery.tasks, discovery.assigner.to_dict())
+    traffic.save(store, traffic.measure(calls, discovery.assignment, days=days))
     stages.timed("discover", started)
     convertible = sum(task.convertible for task in discovery.tasks)
     say(f"Found {len(discovery.tasks)} tasks in {len(calls)} calls; {convertible} are convertible.")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import itertools
 import zlib
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +13,17 @@ import orjson
 from offramp.core.call import Call, Usage
 from offramp.core.errors import BadInput, NotFound
 from offramp.core.json import digest
+from offramp.record.pseudonym import origin_of, rename
+from offramp.record.session import SessionTracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from offramp.core.json import JsonObject
+    from offramp.record.pseudonym import Pseudonyms
 
     Redact = Callable[[Any], Any]
-    Pseudonym = Callable[[str], str]
 
 CHARACTERS_PER_TOKEN = 4
 _REQUEST_KEYS = ("model", "tools", "functions", "response_format", "temperature", "user", "metadata")
@@ -48,26 +50,28 @@ class Broken:
 
 
 def read_calls(
-    paths: Iterable[Path], redact: Redact, pseudonym: Pseudonym, *, broken: Broken | None = None
+    paths: Iterable[Path], redact: Redact, pseudonyms: Pseudonyms, *, broken: Broken | None = None
 ) -> Iterator[Call]:
     """Yield the calls of JSONL files (plain or gzip), masked and with pseudonyms for who asked.
 
     Args:
         paths: The files.
         redact: Masks PII and secrets in a JSON value.
-        pseudonym: Turns an identity into a keyed pseudonym.
+        pseudonyms: Make keyed pseudonyms of identities.
         broken: Takes lines that cannot be read; where not given the first one is an error.
 
     Raises:
         NotFound: There is no such file.
         BadInput: A file is no JSONL, or a line is no call: the message names file, line and content.
     """
+    tracker = SessionTracker(pseudonyms)
     for path in paths:
         for number, line in enumerate(_lines(path), start=1):
             if not line.strip():
                 continue
             try:
-                yield _call(line, number, path, redact, pseudonym)
+                row = _row(line, number, path)
+                yield _call(row, redact, pseudonyms, tracker)
             except BadInput as error:
                 if broken is None:
                     raise
@@ -77,37 +81,58 @@ def read_calls(
 def _lines(path: Path) -> Iterator[bytes]:
     if not path.is_file():
         raise NotFound(f"There is no file {path}.", hint="Give JSONL files of recorded calls.")
-    opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-    with opened as file:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         try:
             yield from file
         except (OSError, EOFError, zlib.error) as error:
             raise BadInput(f"{path} breaks off: {error}.", hint="Copy it again; nothing was kept.") from error
 
 
-def _call(line: bytes, number: int, path: Path, redact: Redact, pseudonym: Pseudonym) -> Call:
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One line of a log, decoded."""
+
+    id: str
+    at: float
+    session: str
+    status: int
+    request: JsonObject
+    response: JsonObject
+
+
+def _row(line: bytes, number: int, path: Path) -> _Row:
     try:
         row = orjson.loads(line)
         request, response = _pair(row)
+        return _Row(
+            id=digest([str(path.resolve()), number, line.decode()], size=10),
+            at=_time(row, number),
+            session=str(row.get("session") or row.get("session_id") or ""),
+            status=int((row.get("meta") or {}).get("status") or 200),
+            request=request,
+            response=response,
+        )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadInput(
             f"{path}, line {number} is no recorded call ({_why(error)}): {line[:_SHOWN]!r}.",
             hint='Allowed: {"request": {...}, "response": {...}} or {"messages": [..., the answer]}; '
             "--skip-broken leaves such lines out.",
         ) from error
-    user = str(request.get("user") or "")
-    session = str(row.get("session") or row.get("session_id") or "") or _conversation(request)
-    masked = redact({"request": request, "response": response})
-    identity = f"{path.name}:{number}"
+
+
+def _call(row: _Row, redact: Redact, pseudonyms: Pseudonyms, tracker: SessionTracker) -> Call:
+    origin = origin_of(pseudonyms, {}, "", row.request)
+    headers = {"x-session-id": row.session} if row.session else {}
+    masked = redact({"request": rename(pseudonyms, row.request), "response": row.response}).value
     return Call(
-        id=f"{digest([identity, masked], size=10)}",
-        at=_time(row, number),
-        session=pseudonym(f"session:{user}:{session}"),
-        origin=pseudonym(f"origin:{user}"),
-        request={key: value for key, value in masked["request"].items() if key != "user"},
+        id=row.id,
+        at=row.at,
+        session=tracker.session(origin, headers, row.request, row.at),
+        origin=origin,
+        request=masked["request"],
         response=masked["response"],
-        status=int((row.get("meta") or {}).get("status") or 200),
-        usage=_usage(request, response),
+        status=row.status,
+        usage=_usage(row.request, row.response),
     )
 
 
@@ -129,12 +154,6 @@ def _why(error: Exception) -> str:
     if isinstance(error, orjson.JSONDecodeError):
         return "not JSON"
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)
-
-
-def _conversation(request: JsonObject) -> str:
-    """Tell conversations apart by how they begin: the messages up to the first of the user."""
-    opening = itertools.takewhile(lambda message: message.get("role") != "assistant", request["messages"])
-    return digest(list(opening), size=8)
 
 
 def _time(row: JsonObject, number: int) -> float:

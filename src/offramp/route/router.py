@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from offramp.core.call import answer_of
 from offramp.core.decision import Routing
 from offramp.core.errors import OfframpError
+from offramp.core.json import digest
 from offramp.route.mix import MixWatch
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class SpecialistRouter:
         audit_rate: Share of answered calls that are audited, drawn uniformly.
         rng: Source of that draw.
         on_rollback: Told the specialist's id and the reason when one is taken out.
+        first_of_session: Whether a session's audit is its first; further ones are no independent draws.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class SpecialistRouter:
         audit_rate: float,
         rng: random.Random,
         on_rollback: Callable[[str, str], None],
+        first_of_session: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._assign = assign
         self._ask = ask
@@ -80,6 +83,7 @@ class SpecialistRouter:
         self._audit_rate = audit_rate
         self._rng = rng
         self._on_rollback = on_rollback
+        self._first_of_session = first_of_session
         self._live: dict[str, _Live] = {}
 
     @property
@@ -132,10 +136,11 @@ class SpecialistRouter:
 
     def observe_audit(self, routing: Routing, request: JsonObject, teacher: JsonObject) -> None:
         """Compare an audited answer with the teacher's; roll back where the risk is above alpha."""
-        del request
         live = self._live.get(routing.task or "")
         theirs = answer_of(teacher)
         if live is None or routing.task is None or routing.answer is None or theirs is None:
+            return
+        if not self._first_of_session(_session(request)):
             return
         live.monitor.update(0.0 if self._agree(routing.task, routing.answer, theirs) else 1.0)
         if live.monitor.rejected:
@@ -146,6 +151,12 @@ class SpecialistRouter:
         self._live = {task: other for task, other in self._live.items() if other is not live}
         log.warning("Rolled back %s: %s", specialist, reason)
         self._on_rollback(specialist, reason)
+
+
+def _session(request: JsonObject) -> str:
+    """Tell sessions apart by the end user, and without one by how the conversation began."""
+    user = request.get("user") or request.get("safety_identifier")
+    return digest([user, None if user else request.get("messages", [])[:2]], size=12)
 
 
 def _beyond(request: JsonObject) -> str:

@@ -1,0 +1,217 @@
+"""What runs behind the gateway: the recorder, the worker, the router, and the watch over deployments."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offramp.app.watch import FirstOfSession, StoredAudit, live_risk
+from offramp.certify.agreement import agree
+from offramp.core.call import OutputType
+from offramp.core.errors import EngineError
+from offramp.core.json import digest
+from offramp.discover.assign import Assigner
+from offramp.engine.remote import RemoteSpecialists
+from offramp.loop import state
+from offramp.record.tap import Tap
+from offramp.route import SpecialistRouter
+from offramp.upstream.openai import OpenAIUpstream, Timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from offramp.app.build import App
+    from offramp.core.call import Answer
+    from offramp.core.decision import Proposal
+    from offramp.core.deployment import Deployment
+    from offramp.core.json import JsonObject
+
+log = logging.getLogger("offramp.app")
+
+POLL_S = 1.0
+WORKER_START_S = 120.0
+PROPOSAL_TIMEOUT_S = 10.0
+
+
+class Backstage:
+    """Everything behind one gateway.
+
+    Use it as an asynchronous context manager: inside it, calls can be recorded and routed.
+
+    Args:
+        app: The installation.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        settings = app.settings
+        self.upstream = OpenAIUpstream(
+            settings.gateway.upstream, timeouts=Timeouts(silence=settings.gateway.timeout_s)
+        )
+        self.tap = Tap(_command(app, "recorder"), capacity=settings.record.queue)
+        self._assigner: Assigner | None = None
+        self._outputs: dict[str, OutputType] = {}
+        self._worker = WorkerProcess(app)
+        self._deployed: list[Deployment] = []
+        self._rolled_back: dict[str, str] = {}
+        self.router = SpecialistRouter(
+            assign=self._assign,
+            ask=self._worker.ask,
+            agree=self._agree,
+            monitor=lambda deployment: StoredAudit(app.store, deployment),
+            audit_rate=settings.certify.audit_rate,
+            rng=random.SystemRandom(),
+            on_rollback=self._on_rollback,
+            first_of_session=FirstOfSession(),
+        )
+
+    async def __aenter__(self) -> Backstage:
+        """Start the recorder and whatever is live."""
+        if self._app.settings.record.enabled:
+            await self.tap.start()
+        await self._refresh()
+        self._watching = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Stop watching, end the worker, let the recorder write what it holds."""
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
+        await self._worker.stop()
+        await self.tap.close()
+        await self.upstream.aclose()
+
+    def status(self) -> JsonObject:
+        """Say what is live, with live risk bounds, and how recording goes."""
+        stats = self.tap.stats()
+        return {
+            "upstream": self._app.settings.gateway.upstream,
+            "recording": {
+                "enabled": self._app.settings.record.enabled,
+                "taken": stats.taken,
+                "written": stats.written,
+                "waiting": stats.waiting,
+                "failed": stats.failed,
+                "dropped": stats.dropped,
+                "error": stats.error,
+            },
+            "live": [
+                {**deployment.to_dict(), **live_risk(self._app.store, deployment.specialist)}
+                for deployment in self._deployed
+                if deployment.specialist in self.router.live
+            ],
+            "rolled_back": self._rolled_back,
+        }
+
+    def _assign(self, request: JsonObject) -> str | None:
+        return None if self._assigner is None else self._assigner.assign(request)
+
+    def _agree(self, task: str, ours: Answer, theirs: Answer) -> bool:
+        return agree(self._outputs.get(task, OutputType.TEXT), ours, theirs)
+
+    def _on_rollback(self, specialist: str, reason: str) -> None:
+        self._rolled_back[specialist] = reason
+        self._app.store.delete(state.DEPLOYMENT, specialist)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await self._refresh()
+            except Exception:
+                # The process edge: traffic goes on with what is live, and the next look may succeed.
+                log.exception("Deployments could not be refreshed")
+
+    async def _refresh(self) -> None:
+        """Make what is live what the store says; a new worker is ready before the old one goes."""
+        wanted = state.deployments(self._app.store)
+        if wanted == self._deployed:
+            return
+        names = [deployment.specialist for deployment in wanted]
+        if not set(names) <= set(self._worker.open):
+            await self._worker.replace(names)
+        self._outputs = {task.id: task.output for task in state.load_tasks(self._app.store)}
+        rules = state.load_assigner(self._app.store)
+        self._assigner = Assigner.from_dict(rules) if rules else None
+        self.router.deploy(wanted)
+        self._deployed = wanted
+        log.info("Live: %s", ", ".join(names) or "nothing")
+
+
+class WorkerProcess:
+    """The worker process and the connection to it.
+
+    Args:
+        app: The installation whose specialists it opens.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._folder = tempfile.TemporaryDirectory(prefix="offramp-")
+        self._process: asyncio.subprocess.Process | None = None
+        self._remote: RemoteSpecialists | None = None
+        self.open: tuple[str, ...] = ()
+
+    async def ask(self, specialist: str, task: str, request: JsonObject) -> Proposal:
+        """Ask the present worker.
+
+        Raises:
+            EngineError: There is none, or it gave no proposal.
+        """
+        if self._remote is None:
+            raise EngineError("No worker runs.", hint="The call defers.")
+        return await self._remote.ask(specialist, task, request)
+
+    async def replace(self, names: Sequence[str]) -> None:
+        """Start a worker with these specialists, switch to it, end the one before.
+
+        Raises:
+            EngineError: The new one did not get ready; the old one goes on.
+        """
+        path = Path(self._folder.name) / digest([*names], size=6)
+        command = [*_command(self._app, "worker"), "--socket", str(path)]
+        command += ["--base", self._app.settings.train.base, *names]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, start_new_session=True
+        )
+        assert process.stdout is not None
+        try:
+            ready = await asyncio.wait_for(process.stdout.readline(), WORKER_START_S)
+        except TimeoutError:
+            ready = b""
+        if ready.strip() != b"ready":
+            await _end(process)
+            raise EngineError(f"The worker for {', '.join(names)} did not get ready.")
+        before = (self._process, self._remote)
+        self._process, self._remote = process, RemoteSpecialists(path, timeout_s=PROPOSAL_TIMEOUT_S)
+        self.open = tuple(names)
+        await _discard(*before)
+
+    async def stop(self) -> None:
+        """End the worker."""
+        await _discard(self._process, self._remote)
+        self._process = self._remote = None
+        self._folder.cleanup()
+
+
+async def _discard(process: asyncio.subprocess.Process | None, remote: RemoteSpecialists | None) -> None:
+    if remote is not None:
+        await remote.close()
+    if process is not None:
+        await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+
+
+def _command(app: App, name: str) -> list[str]:
+    home = str(app.settings.home.resolve())
+    return [sys.executable, "-m", "offramp", "--home", home, name]

@@ -1,0 +1,71 @@
+"""Audits of what is live, kept across restarts."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from offramp.certify.evidence import confidence_sequence
+from offramp.certify.online import Audit
+
+if TYPE_CHECKING:
+    from offramp.core.deployment import Deployment
+    from offramp.core.json import JsonObject
+    from offramp.storage.port import Store
+
+AUDIT = "audit"
+
+
+class StoredAudit:
+    """One specialist's audit test; every audited call is written down.
+
+    Args:
+        store: Keeps the state.
+        deployment: What is audited.
+    """
+
+    def __init__(self, store: Store, deployment: Deployment) -> None:
+        self._store = store
+        self._name = deployment.specialist
+        saved = store.get(AUDIT, self._name)
+        fresh = Audit(deployment.alpha, deployment.delta)
+        self._audit = Audit.from_dict(saved) if saved else fresh
+
+    def update(self, loss: float) -> None:
+        """Take in one audited call."""
+        self._audit = self._audit.observe(loss=loss > 0)
+        self._store.put(AUDIT, self._name, self._audit.to_dict())
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the risk is above alpha."""
+        return self._audit.reached
+
+
+def live_risk(store: Store, specialist: str, delta: float = 0.05) -> JsonObject:
+    """Return what audits say about a specialist: counts and an interval that holds at all times."""
+    saved = store.get(AUDIT, specialist)
+    n, errors = (int(saved["n"]), int(saved["errors"])) if saved else (0, 0)
+    low, high = confidence_sequence(n, errors, delta)
+    return {"audited": n, "disagreements": errors, "risk_low": low, "risk_high": high}
+
+
+class FirstOfSession:
+    """Remembers sessions, so that at most one audit of each enters a test.
+
+    Args:
+        most: Sessions remembered; the oldest is forgotten first.
+    """
+
+    def __init__(self, most: int = 100_000) -> None:
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._most = most
+
+    def __call__(self, session: str) -> bool:
+        """Whether this session comes for the first time."""
+        if session in self._seen:
+            return False
+        self._seen[session] = None
+        if len(self._seen) > self._most:
+            self._seen.popitem(last=False)
+        return True

@@ -1,0 +1,51 @@
+"""`offramp convert`: from recorded calls to certified specialists."""
+
+from __future__ import annotations
+
+import click
+
+from offramp.app import build
+from offramp.app.summary import summarise
+from offramp.cli import options
+from offramp.cli.root import echo_json
+from offramp.loop.night import Goal
+from offramp.loop.pipeline import Stages, find_tasks, run_night
+from offramp.report.table import render_table
+
+
+@click.command("convert")
+@click.argument("task", required=False)
+@options.alpha
+@options.delta
+@options.base
+@options.as_json
+@click.pass_context
+def command(
+    ctx: click.Context,
+    task: str | None,
+    alpha: float | None,
+    delta: float | None,
+    base: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Curate, train, choose and certify, for every convertible TASK or the one named (with its group).
+
+    Nothing goes live by this: `offramp promote` does that.
+    """
+    settings = options.settings_of(ctx, certify__alpha=alpha, certify__delta=delta, train__base=base)
+    app = build(settings)
+    say = options.progress_line()
+    try:
+        stages = Stages()
+        found = find_tasks(app.store, stages, say)
+        goal = Goal(settings.certify.alpha, settings.certify.delta, seed=settings.train.seed)
+        run_night(app.store, found, app.workshop(say), goal, stages, say, task=task)
+        summary = summarise(app.store, settings, seconds=stages.seconds)
+    finally:
+        app.close()
+    if as_json:
+        echo_json(summary.to_dict())
+        return
+    click.echo(render_table(summary))
+    click.echo("\nNext: offramp promote")

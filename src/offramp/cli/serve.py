@@ -1,0 +1,76 @@
+"""`offramp serve`: the gateway."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from offramp.app import build
+from offramp.app.serving import Backstage
+from offramp.cli import options
+from offramp.gateway.app import Gateway
+from offramp.upstream.serving import Address, run, serve
+
+
+@click.command("serve")
+@click.option("--upstream", default=None, help="Base URL of the teacher.")
+@click.option("--host", default=None, help="Address to listen on.")
+@click.option("--port", type=int, default=None, help="Port to listen on; 0 takes a free one.")
+@click.option("--no-record", is_flag=True, help="Record nothing.")
+@click.option(
+    "--audit-rate", type=float, default=None, help="Share of answers to audit."
+)
+@options.base
+@options.as_json
+@click.pass_context
+def command(
+    ctx: click.Context,
+    upstream: str | None,
+    host: str | None,
+    port: int | None,
+    audit_rate: float | None,
+    base: str | None,
+    *,
+    no_record: bool,
+    as_json: bool,
+) -> None:
+    """Stand between your agents and their LLM.
+
+    Set the agents' OPENAI_BASE_URL to the address printed; nothing else changes.
+    """
+    settings = options.settings_of(
+        ctx,
+        gateway__upstream=upstream,
+        gateway__host=host,
+        gateway__port=port,
+        certify__audit_rate=audit_rate,
+        train__base=base,
+        record__enabled=False if no_record else None,
+    )
+    app = build(settings)
+
+    def ready(address: Address) -> None:
+        if as_json:
+            click.echo(json.dumps({"url": address.url, "upstream": settings.gateway.upstream}))
+            return
+        click.echo(f"offramp forwards {address.url}/v1 to {settings.gateway.upstream}.")
+        click.echo(f"Set OPENAI_BASE_URL={address.url}/v1 for your agents. Stop with Ctrl-C.")
+
+    async def serving() -> None:
+        async with Backstage(app) as backstage:
+            gateway = Gateway(
+                backstage.upstream,
+                router=backstage.router,
+                tap=backstage.tap.put if settings.record.enabled else None,
+                status=backstage.status,
+            )
+            try:
+                await serve(gateway, host=settings.gateway.host, port=settings.gateway.port, on_ready=ready)
+            finally:
+                await gateway.aclose()
+
+    try:
+        run(serving())
+    finally:
+        app.close()

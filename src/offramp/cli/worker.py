@@ -1,0 +1,25 @@
+"""`offramp worker`: the process that holds the specialists; started by `offramp serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from offramp.app import build
+from offramp.app.specialists import LiveSpecialists
+from offramp.cli import options
+from offramp.engine.worker import Worker
+from offramp.upstream.serving import run
+
+
+@click.command("worker", hidden=True)
+@click.option("--socket", "path", required=True, type=click.Path(path_type=Path))
+@options.base
+@click.argument("specialists", nargs=-1, required=True)
+@click.pass_context
+def command(ctx: click.Context, path: Path, base: str | None, specialists: tuple[str, ...]) -> None:
+    """Serve specialists on a Unix socket."""
+    app = build(options.settings_of(ctx, train__base=base))
+    live = LiveSpecialists(app, specialists)
+    run(Worker(live.propose).serve(path, ready=lambda: click.echo("ready")))
