@@ -18,9 +18,7 @@ from offramp.upstream.serving import Address, run, serve
 @click.option("--host", default=None, help="Address to listen on.")
 @click.option("--port", type=int, default=None, help="Port to listen on; 0 takes a free one.")
 @click.option("--no-record", is_flag=True, help="Record nothing.")
-@click.option(
-    "--audit-rate", type=float, default=None, help="Share of answers to audit."
-)
+@click.option("--audit-rate", type=float, default=None, help="Share of answers to audit.")
 @options.base
 @options.as_json
 @click.pass_context
