@@ -1,1 +1,1 @@
-"""The teacher: the port and OpenAI-compatible servers."""
+"""The teacher: the port and OpenAI-compatible servers, recorded calls replayed, apps served on a socket."""
