@@ -98,7 +98,8 @@ class Chain:
             edits.append((start, end, made.encode("utf-8", "replace")))
             result.counts[rule.name] += 1
             if rule.contextual:
-                result.echoes[value] = made
+                kept = _punctuation(value, made)
+                result.echoes[value[: len(value) - kept]] = made[: len(made) - kept]
         return Rewritten(_edit(raw, edits), result.counts, result.echoes) if edits else result
 
     def _claims(
@@ -112,6 +113,14 @@ class Chain:
                 made = rule.surrogate(found, self._keyed)
                 if made is not None and _claim(claimed, start, end):
                     yield rule, start, end, found.value, made
+
+
+def _punctuation(value: str, made: str) -> int:
+    """Count the characters that end a sentence after the value, and its surrogate, alike."""
+    kept = 0
+    while kept < len(value) and value[-kept - 1] in ".,:;!?)" and made.endswith(value[-kept - 1 :]):
+        kept += 1
+    return kept
 
 
 def _claim(claimed: list[tuple[int, int]], start: int, end: int) -> bool:
