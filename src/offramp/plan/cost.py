@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from offramp.plan.traffic import SECONDS_PER_DAY
-from offramp.plan.words import count, usd
+from offramp.plan.words import count, percent, usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -243,7 +243,7 @@ def _sentence(
         return f"Not worth it at {volume}: training would take {_days(payback)} to repay; {pays}."
     part = saving / totals.llm_only
     return (
-        f"Worth it at {volume}: {usd(saving)} of {usd(totals.llm_only)} saved ({part:.0%}), "
+        f"Worth it at {volume}: {usd(saving)} of {usd(totals.llm_only)} saved ({percent(part)}), "
         f"training repaid after {_days(payback)}; {pays}."
     )
 

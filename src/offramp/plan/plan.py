@@ -19,7 +19,7 @@ from offramp.plan.memory import (
     weight_bytes,
 )
 from offramp.plan.traffic import check
-from offramp.plan.words import size
+from offramp.plan.words import percent, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -275,12 +275,13 @@ def _binding(memory: Memory, device: Device, *, replicas: int, load: float, cost
         listed = ", ".join(f"{name} {size(part)}" for name, part in parts.items())
         return f"memory: {size(memory.total)} needed, {size(device.memory)} there ({listed})"
     if replicas > 1:
-        return f"compute: the busiest hour needs {replicas} devices at {device.utilisation_cap:.0%} load each"
+        cap = percent(device.utilisation_cap)
+        return f"compute: the busiest hour needs {replicas} devices at {cap} load each"
     if not costs.worth_it:
         return "money: at this volume the saving does not pay for the device and the training"
     shares = {"memory": memory.total / device.memory, "compute": load / device.utilisation_cap}
     nearest = max(shares, key=lambda name: shares[name])
-    return f"none; the nearest is {nearest}, {shares[nearest]:.0%} of what may be used"
+    return f"none; the nearest is {nearest}, {percent(shares[nearest])} of what may be used"
 
 
 def _assumptions(traffic: Traffic, device: Device, served: list[_Served]) -> tuple[str, ...]:
@@ -288,6 +289,6 @@ def _assumptions(traffic: Traffic, device: Device, served: list[_Served]) -> tup
     return (
         f"busiest hour {traffic.peak_factor:g} times the mean; Poisson arrivals within it",
         f"device seconds measured for {measured} of {len(served)} candidates, the roofline's for the others",
-        f"device time planned up to {device.utilisation_cap:.0%}; the device is paid for around the clock",
+        f"device time planned up to {percent(device.utilisation_cap)}; it is paid for around the clock",
         f"{device.title}: {device.source}",
     )

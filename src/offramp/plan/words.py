@@ -22,3 +22,8 @@ def count(number: float) -> str:
 def size(amount: float) -> str:
     """Bytes in GiB, in MiB below a tenth of one."""
     return f"{amount / GIB:.1f} GiB" if amount >= GIB / 10 else f"{amount / _MIB:.0f} MiB"
+
+
+def percent(share: float) -> str:
+    """A share in whole percent."""
+    return f"{100 * share:.0f} %"

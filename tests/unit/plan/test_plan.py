@@ -94,7 +94,7 @@ def test_heavy_traffic_needs_more_devices_and_compute_binds() -> None:
     found = plan(traffic(900_000_000), (adapted("t0"), adapted("t1")), DEVICES["l40s"], PRICES)
     assert found.replicas > 1
     assert found.load <= found.load_cap
-    assert found.binding == f"compute: the busiest hour needs {found.replicas} devices at 70% load each"
+    assert found.binding == f"compute: the busiest hour needs {found.replicas} devices at 70 % load each"
 
 
 def test_little_traffic_does_not_pay_and_money_binds() -> None:

@@ -1,0 +1,1 @@
+"""What was found, proven and missed, as one summary: a web page, a plain-text table, JSON."""
