@@ -62,9 +62,9 @@ def _create_once(path: Path) -> None:
     """Write a fresh key under a name of its own and link it into place: never half a file, never two keys."""
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(_HEADER + base64.b64encode(create_key()).decode() + "\n")
@@ -75,7 +75,8 @@ def _create_once(path: Path) -> None:
     except OSError as error:
         raise StorageError(f"The key file {path} cannot be written ({error.strerror}).") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
 
 
 def derive_key(master: bytes, purpose: str) -> bytes:
