@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from offramp import __version__
 from offramp.certify.bounds import upper
+from offramp.core.errors import NotFound
 from offramp.loop import state, traffic
 from offramp.plan.devices import find_device
 from offramp.plan.plan import plan
@@ -95,7 +96,11 @@ def summarise(
     conversions = list(store.documents(state.CONVERSION).values())
     by_task = {task: conversion for conversion in conversions for task in conversion["tasks"]}
     results = tuple(_result(task, by_task.get(task.id), unseen) for task in tasks)
-    planned = make_plan(store, settings)
+    try:
+        planned = make_plan(store, settings)
+    except NotFound as error:
+        # A missing price must not cost the user everything else.
+        planned, notes = None, (*notes, f"No costs: {error}")
     groups = [c for c in conversions if c["certificate"] and c["certificate"]["scope"] == "group"]
     return Summary(
         calls_total=sum(task.calls for task in tasks) + (unseen.total("calls") if unseen else 0),

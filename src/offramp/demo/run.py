@@ -44,11 +44,15 @@ DAYS = 5.0
 MEGABYTE = 1 / 1024
 TITLE = "The bundled traffic: home assistant, intent router, airline agent, text-to-SQL"
 NOTES = (
-    "Home assistant and intent router were answered by people, the airline and SQL agents by gpt-4o and "
-    + "gpt-4: see the sample's README for what is recorded and what is made up (sessions, arrival times).",
+    (
+        "Home assistant and intent router were answered by people, the airline and SQL agents by gpt-4o and "
+        "gpt-4: see the sample's README for what is recorded and what is made up (sessions, arrival times)."
+    ),
     "Shares of the mix are a choice of the sample, and the headline coverage depends on them.",
-    "The bound holds per answered call, over the stated mix; it says nothing of correctness where the "
-    + "teacher itself is wrong.",
+    (
+        "The bound holds per answered call, over the stated mix; it says nothing of correctness where the "
+        "teacher itself is wrong."
+    ),
 )
 
 

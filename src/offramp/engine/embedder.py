@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from offramp.core.errors import MissingExtra
 
@@ -40,6 +41,8 @@ class SentenceEmbedder:
     def __init__(self, path: Path | None = None, *, threads: int = 1) -> None:
         source = path or packaged_model()
         torch.set_num_threads(threads)
+        # Progress is shown by whoever runs the stage; a bar per model would run through it.
+        transformers_logging.disable_progress_bar()
         self._tokenizer: Any = AutoTokenizer.from_pretrained(source)
         self._model: Any = AutoModel.from_pretrained(source).eval()
 

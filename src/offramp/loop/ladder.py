@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from offramp.engine.specialist import Specialist
     from offramp.select import Unit
 
-MOST_LABELS_SHARE = 0.5
-"""With more distinct answers than this share of the calls, answers are no labels."""
+LEAST_RECURRING = 0.2
+"""Share of training calls whose whole answer recurs, below which answers are no labels."""
 
 LEAST_SEEN = 2
 """Answers seen fewer times in training are no class of their own."""
@@ -151,9 +151,10 @@ def _cache(card: Card, folder: Path, brief: Brief, workshop: Workshop) -> Specia
 def _classifier(card: Card, folder: Path, brief: Brief, workshop: Workshop) -> Specialist:
     completions = [row.example.completion for row in brief.train]
     counts = Counter(completions)
-    if len(counts) > MOST_LABELS_SHARE * len(completions):
-        raise OfframpError(f"{len(counts)} distinct answers to {len(completions)} calls are no labels")
     labels = [text if counts[text] >= LEAST_SEEN else OTHER for text in completions]
+    recurring = 1.0 - labels.count(OTHER) / len(labels)
+    if recurring < LEAST_RECURRING:
+        raise OfframpError(f"only {recurring:.0%} of the answers recur word for word: they are no labels")
     vectors, inputs = _inputs(card, brief, workshop)
     specialist = LabelSpecialist(
         card, train_classifier(inputs, labels), Neighbours(vectors), workshop.embedder
