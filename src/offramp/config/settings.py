@@ -94,7 +94,7 @@ class PlanSettings:
     """
 
     prices: str = ""
-    device: str = "laptop-cpu"
+    device: str = "cpu-laptop"
 
 
 @dataclass(frozen=True, slots=True)
