@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from offramp.report.results import GroupResult, Interval, TaskResult
-    from offramp.report.summary import Costs, Summary
+    from offramp.report.summary import Costs
 
 _NAME = 100
 _SENTENCE = 400
@@ -130,13 +130,6 @@ def cost_table(costs: Costs) -> Markup:
 def facts_table(facts: Iterable[tuple[str, object]], *, label: str) -> Markup:
     """Names and values."""
     return tag("dl", *(join(tag("dt", name), tag("dd", value)) for name, value in facts), aria_label=label)
-
-
-def share_of(task: TaskResult, summary: Summary) -> float | None:
-    """A task's share of all calls, as given or from the counts."""
-    if task.share_calls is not None:
-        return task.share_calls
-    return task.calls / summary.calls_total if summary.calls_total else None
 
 
 def _live_cells(task: TaskResult) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from offramp.report import sections
 from offramp.report.markup import Markup, join, tag
+from offramp.report.tiles import tiles
 from offramp.report.words import headline
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def render_page(summary: Summary) -> str:
     """
     parts = (
         sections.header(summary),
-        sections.tiles(summary),
+        tiles(summary),
         sections.savings(summary),
         sections.evidence(summary),
         sections.tasks(summary),
