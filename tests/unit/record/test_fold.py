@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offramp.core.call import Answer, ToolCall, answer_of
+from offramp.record.fold import events, fold
+
+
+def sse(*chunks: Any, end: str = "data: [DONE]\n\n", newline: str = "\n") -> bytes:
+    text = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + end
+    return text.replace("\n", newline).encode()
+
+
+def delta(finish: str | None = None, index: int = 0, **fields: Any) -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": fields, "finish_reason": finish}]}
+
+
+def tool(index: int | None, arguments: str = "", **facts: str) -> dict[str, Any]:
+    name = {"name": facts.pop("name")} if "name" in facts else {}
+    item: dict[str, Any] = {**facts, "function": {**name, "arguments": arguments}}
+    return delta(tool_calls=[item if index is None else {"index": index, **item}])
+
+
+def answer(stream: bytes) -> Answer:
+    found = answer_of(fold(stream).body)
+    assert found is not None
+    return found
+
+
+def test_text_comes_together() -> None:
+    stream = sse(
+        delta(role="assistant", content=""), delta(content="Hel"), delta(content="lo"), delta("stop")
+    )
+    folded = fold(stream)
+    assert folded.complete
+    assert folded.body["choices"] == [
+        {"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}
+    ]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_every_kind_of_newline_is_read(newline: str) -> None:
+    assert answer(sse(delta(content="Hi"), delta("stop"), newline=newline)).text == "Hi"
+
+
+@given(st.text())
+def test_any_text_survives(text: str) -> None:
+    half = len(text) // 2
+    assert answer(sse(delta(content=text[:half]), delta(content=text[half:]), delta("stop"))).text == text
+
+
+def test_comments_other_fields_and_a_byte_order_mark_are_skipped() -> None:
+    stream = b"\xef\xbb\xbf: ping\n\nevent: message\nid: 1\n" + sse(delta(content="Hi"), delta("stop"))
+    assert answer(stream).text == "Hi"
+
+
+def test_data_over_several_lines_is_one_event() -> None:
+    assert list(events(b"data: a\ndata: b\n\ndata:c")) == ["a\nb", "c"]
+
+
+def test_a_missing_last_newline_loses_nothing() -> None:
+    assert answer(sse(delta(content="Hi"), delta("stop"), end="data: [DONE]")).text == "Hi"
+
+
+def test_usage_comes_from_a_chunk_without_choices() -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 1}
+    stream = sse(
+        {"choices": [], "prompt_filter_results": []},
+        delta("stop", content="x"),
+        {"choices": [], "usage": usage},
+    )
+    assert fold(stream).body["usage"] == usage
+
+
+def test_the_head_comes_from_the_first_chunk_that_has_it() -> None:
+    body = fold(
+        sse({"id": "", "model": "", "choices": []}, {"id": "c-1", "model": "m"} | delta("stop", content="x"))
+    ).body
+    assert (body["id"], body["model"], body["object"]) == ("c-1", "m", "chat.completion")
+
+
+def test_a_tool_call_comes_together() -> None:
+    stream = sse(
+        tool(0, id="call_1", type="function", name="get"),
+        tool(0, '{"ci'),
+        tool(0, 'ty":"Oslo"}'),
+        delta("tool_calls"),
+    )
+    assert answer(stream).tool_calls == (ToolCall("get", {"city": "Oslo"}),)
+    assert fold(stream).body["choices"][0]["message"]["tool_calls"][0]["id"] == "call_1"
+
+
+def test_a_whole_tool_call_in_one_delta_is_read() -> None:
+    stream = sse(tool(0, '{"a":1}', id="call_1", name="f"), delta("tool_calls"))
+    assert answer(stream).tool_calls == (ToolCall("f", {"a": 1}),)
+
+
+def test_parallel_tool_calls_that_interleave_stay_apart() -> None:
+    stream = sse(
+        tool(0, id="a", name="f"),
+        tool(1, id="b", name="g"),
+        tool(1, '{"y":2}'),
+        tool(0, '{"x":1}'),
+        delta("tool_calls"),
+    )
+    assert answer(stream).tool_calls == (ToolCall("f", {"x": 1}), ToolCall("g", {"y": 2}))
+
+
+def test_parallel_tool_calls_under_one_index_stay_apart() -> None:
+    stream = sse(
+        tool(0, '{"x":1}', id="a", name="f"),
+        tool(0, '{"y":', id="b", name="g"),
+        tool(0, "2}"),
+        delta("tool_calls"),
+    )
+    assert answer(stream).tool_calls == (ToolCall("f", {"x": 1}), ToolCall("g", {"y": 2}))
+
+
+def test_tool_calls_without_an_index_are_told_apart_by_id() -> None:
+    stream = sse(
+        tool(None, '{"x":', id="a", name="f"),
+        tool(None, "1}"),
+        tool(None, "{}", id="b", name="g"),
+        delta("stop"),
+    )
+    assert answer(stream).tool_calls == (ToolCall("f", {"x": 1}), ToolCall("g", {}))
+
+
+@pytest.mark.parametrize("names", [["get_weather", "get_weather"], ["get_", "weather"], ["get_weather", ""]])
+def test_a_name_repeated_or_in_pieces_is_read(names: list[str]) -> None:
+    stream = sse(*(tool(0, "", id="a", name=name) for name in names), tool(0, "{}"), delta("tool_calls"))
+    assert answer(stream).tool_calls == (ToolCall("get_weather", {}),)
+
+
+def test_the_old_function_call_form_is_read() -> None:
+    stream = sse(
+        delta(function_call={"name": "f", "arguments": ""}),
+        delta(function_call={"arguments": '{"a":1}'}),
+        delta("function_call"),
+    )
+    assert answer(stream).tool_calls == (ToolCall("f", {"a": 1}),)
+
+
+def test_several_choices_stay_apart() -> None:
+    stream = sse(delta(content="a"), delta(content="b", index=1), delta("stop"), delta("stop", index=1))
+    assert [c["message"]["content"] for c in fold(stream).body["choices"]] == ["a", "b"]
+
+
+def test_a_refusal_and_unknown_text_come_together() -> None:
+    stream = sse(delta(refusal="I ca"), delta(refusal="nnot", reasoning_content="hm"), delta("stop"))
+    message = fold(stream).body["choices"][0]["message"]
+    assert (message["refusal"], message["reasoning_content"], message["content"]) == ("I cannot", "hm", None)
+
+
+def test_a_stream_that_breaks_off_is_no_answer() -> None:
+    folded = fold(sse(delta(content="The answer is 4"), end=""))
+    assert not folded.complete
+    assert answer_of(folded.body) is None
+    assert folded.body["partial"][0]["message"]["content"] == "The answer is 4"
+
+
+def test_an_error_in_the_middle_is_no_answer() -> None:
+    folded = fold(sse(delta(content="The"), {"error": {"message": "overloaded"}}))
+    assert not folded.complete
+    assert folded.body["error"] == {"message": "overloaded"}
+    assert answer_of(folded.body) is None
+
+
+def test_a_stream_without_done_is_complete_when_every_choice_is() -> None:
+    assert fold(sse(delta("stop", content="x"), end="")).complete
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_read_without_trouble(raw: bytes) -> None:
+    assert not fold(raw).complete
+
+
+def test_chunks_that_are_no_completion_are_skipped() -> None:
+    stream = b"data: [1]\n\ndata: nonsense\n\n" + sse(
+        {"choices": "x"}, {"choices": [None]}, delta("stop", content="x")
+    )
+    assert answer(stream).text == "x"

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offramp.core.call import Answer, Usage, answer_of
+from offramp.record.exchange import Exchange
+from offramp.record.parse import Parser
+
+
+@dataclass(frozen=True)
+class Masked:
+    value: Any
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def mask(value: Any) -> Masked:
+    """Stands for the redactor: replaces one canary."""
+    text = json.dumps(value)
+    return Masked(
+        json.loads(text.replace("CANARY", "xxxxxx")), {"canary": n} if (n := text.count("CANARY")) else {}
+    )
+
+
+REQUEST = {"model": "m", "messages": [{"role": "user", "content": "four chars"}], "user": "jane.doe"}
+RESPONSE = {
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]
+}
+
+
+def exchange(request: Any = None, response: Any = None, **facts: Any) -> Exchange:
+    return Exchange(
+        request=json.dumps(REQUEST if request is None else request).encode(),
+        response=response if isinstance(response, bytes) else json.dumps(response or RESPONSE).encode(),
+        started_at=1000.0,
+        **facts,
+    )
+
+
+@pytest.fixture
+def parser() -> Parser:
+    return Parser(mask, b"k" * 32)
+
+
+def test_the_facts_of_an_exchange_become_the_calls(parser: Parser) -> None:
+    sent = exchange(latency_s=0.5, stream=False, route="s-1", meta={"task": "t-1"})
+    call = parser.parse(sent)
+    assert (call.id, call.at, call.latency_s, call.route, call.status) == (sent.id, 1000.0, 0.5, "s-1", 200)
+    assert call.meta == {"task": "t-1"}
+    assert call.response == RESPONSE
+
+
+def test_nothing_of_who_asked_is_left(parser: Parser) -> None:
+    headers = {"authorization": "Bearer jane-secret", "x-session-id": "jane-run"}
+    assert "jane" not in repr(parser.parse(exchange(headers=headers, client="jane-host")))
+
+
+def test_request_response_and_meta_are_redacted_and_counted(parser: Parser) -> None:
+    request = {"messages": [{"role": "user", "content": "CANARY"}]}
+    response = {"choices": [{"message": {"content": "CANARY"}}]}
+    call = parser.parse(exchange(request, response, meta={"note": "CANARY"}))
+    assert "CANARY" not in repr(call)
+    assert call.meta["redacted"] == {"canary": 3}
+
+
+def test_a_value_over_two_stream_events_is_redacted(parser: Parser) -> None:
+    pieces = [{"choices": [{"delta": {"content": text}, "finish_reason": None}]} for text in ("CAN", "ARY")]
+    stream = "".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces) + "data: [DONE]\n\n"
+    call = parser.parse(
+        exchange(response=stream.encode(), content_type="text/event-stream; charset=utf-8", stream=True)
+    )
+    assert answer_of(call.response) == Answer("xxxxxx")
+    assert call.stream
+
+
+def test_a_stream_without_its_content_type_is_folded(parser: Parser) -> None:
+    stream = b'data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    assert answer_of(parser.parse(exchange(response=stream, stream=True)).response) == Answer("Hi")
+
+
+def test_log_probabilities_are_left_out(parser: Parser) -> None:
+    choice = RESPONSE["choices"][0] | {"logprobs": {"content": [{"token": "CAN"}, {"token": "ARY"}]}}
+    assert parser.parse(exchange(response={"choices": [choice]})).response == RESPONSE
+
+
+def test_usage_is_what_the_provider_counted(parser: Parser) -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 2}
+    assert parser.parse(exchange(response=RESPONSE | {"usage": usage})).usage == Usage(7, 2)
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": "7"}, 3])
+def test_usage_is_estimated_from_characters_where_it_is_missing(parser: Parser, usage: Any) -> None:
+    assert parser.parse(exchange(response=RESPONSE | {"usage": usage})).usage == Usage(3, 1)
+
+
+def test_tools_and_tool_calls_count_as_tokens(parser: Parser) -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    message = {"content": None, "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}
+    call = parser.parse(exchange(REQUEST | {"tools": tools}, {"choices": [{"message": message}]}))
+    assert call.usage.prompt_tokens > 10
+    assert call.usage.completion_tokens > 5
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("gzip", gzip.compress(json.dumps(RESPONSE).encode())),
+        ("deflate", zlib.compress(json.dumps(RESPONSE).encode())),
+    ],
+)
+def test_a_compressed_response_is_read(parser: Parser, encoding: str, packed: bytes) -> None:
+    assert parser.parse(exchange(response=packed, content_encoding=encoding)).response == RESPONSE
+
+
+@pytest.mark.parametrize(
+    ("response", "facts"),
+    [
+        (b"<html>CANARY</html>", {"content_type": "text/html", "status": 502}),
+        (b"CANARY", {"content_encoding": "br"}),
+        (b"CANARY", {"content_encoding": "gzip"}),
+        (b'["CANARY"]', {}),
+        (b"", {}),
+    ],
+)
+def test_of_a_response_that_cannot_be_read_nothing_is_kept(
+    parser: Parser, response: bytes, facts: dict[str, Any]
+) -> None:
+    call = parser.parse(exchange(response=b" " if response == b"" else response, **facts))
+    assert call.response["error"]["type"] == "unreadable"
+    assert "CANARY" not in repr(call)
+
+
+def test_of_a_request_that_cannot_be_read_nothing_is_kept(parser: Parser) -> None:
+    call = parser.parse(Exchange(b"CANARY=1", b'{"error":{}}', 0.0, status=400))
+    assert call.request == {}
+    assert call.status == 400
+
+
+def test_an_answer_that_broke_off_is_told_by_its_status(parser: Parser) -> None:
+    assert parser.parse(exchange(complete=False)).status == 499
+    assert parser.parse(exchange(complete=False, status=502)).status == 502
+    cut = b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n'
+    assert parser.parse(exchange(response=cut, content_type="text/event-stream")).status == 499
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60), st.booleans())
+def test_any_bytes_become_a_call(request: bytes, response: bytes, stream: bool) -> None:
+    content_type = "text/event-stream" if stream else "application/json"
+    assert Parser(mask, b"k" * 32).parse(Exchange(request, response, 0.0, content_type=content_type)).session
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"a":' * 50_000, b"[" * 50_000 + b"]" * 50_000, b'{"messages":[{"content":"\\ud800"}]}']
+)
+def test_hostile_json_becomes_a_call(parser: Parser, body: bytes) -> None:
+    assert parser.parse(Exchange(body, body, 0.0)).id

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from offramp.record.pseudonym import Pseudonyms
+from offramp.record.session import SessionTracker
+
+PSEUDONYMS = Pseudonyms(b"k" * 32)
+
+
+@pytest.fixture
+def tracker() -> SessionTracker:
+    return SessionTracker(PSEUDONYMS)
+
+
+def chat(first: str, *more: str, **facts: Any) -> dict[str, Any]:
+    messages = [{"role": "system", "content": "You help."}, {"role": "user", "content": first}]
+    return {"messages": messages + [{"role": "user", "content": text} for text in more], **facts}
+
+
+@pytest.mark.parametrize(
+    ("headers", "facts"),
+    [
+        ({"x-session-id": "run-7"}, {}),
+        ({"x-offramp-session": "run-7"}, {}),
+        ({}, {"metadata": {"session_id": "run-7"}}),
+    ],
+)
+def test_an_explicit_session_id_is_followed_and_hidden(
+    tracker: SessionTracker, headers: dict[str, str], facts: dict[str, Any]
+) -> None:
+    one = tracker.session("o", headers, chat("a", **facts), 0.0)
+    assert tracker.session("o", headers, chat("b", **facts), 99_999.0) == one
+    assert "run-7" not in one
+
+
+def test_the_same_session_id_of_another_origin_is_another_session(tracker: SessionTracker) -> None:
+    headers = {"x-session-id": "1"}
+    assert tracker.session("o", headers, {}, 0.0) != tracker.session("p", headers, {}, 0.0)
+
+
+def test_calls_of_one_user_belong_together_whatever_they_say(tracker: SessionTracker) -> None:
+    one = tracker.session("o", {}, chat("book", user="jane"), 0.0)
+    assert tracker.session("o", {}, chat("summarise", user="jane"), 60.0) == one
+
+
+def test_half_an_hour_of_silence_ends_a_session(tracker: SessionTracker) -> None:
+    one = tracker.session("o", {}, chat("a", user="jane"), 0.0)
+    assert tracker.session("o", {}, chat("a", user="jane"), 1800.0) == one
+    assert tracker.session("o", {}, chat("a", user="jane"), 3601.0) != one
+
+
+def test_without_a_user_each_conversation_is_a_session(tracker: SessionTracker) -> None:
+    one = tracker.session("o", {}, chat("book a flight"), 0.0)
+    assert tracker.session("o", {}, chat("book a flight", "to Oslo"), 5.0) == one
+    assert tracker.session("o", {}, chat("cancel it"), 6.0) != one
+
+
+def test_the_same_conversation_of_another_origin_is_another_session(tracker: SessionTracker) -> None:
+    assert tracker.session("o", {}, chat("a"), 0.0) != tracker.session("p", {}, chat("a"), 0.0)
+
+
+def test_calls_that_end_out_of_order_stay_together(tracker: SessionTracker) -> None:
+    one = tracker.session("o", {}, chat("a", user="j"), 100.0)
+    assert tracker.session("o", {}, chat("b", user="j"), 40.0) == one
+    assert tracker.session("o", {}, chat("c", user="j"), 1900.0) == one
+
+
+def test_the_session_idle_for_longest_is_forgotten_first() -> None:
+    tracker = SessionTracker(PSEUDONYMS, most_open=2)
+    ids = {user: tracker.session(user, {}, chat("x", user=user), 0.0) for user in ("a", "b")}
+    tracker.session("a", {}, chat("x", user="a"), 1.0)
+    tracker.session("c", {}, chat("x", user="c"), 2.0)
+    assert tracker.session("a", {}, chat("x", user="a"), 3.0) == ids["a"]
+    assert tracker.session("b", {}, chat("x", user="b"), 3.0) != ids["b"]
+
+
+@pytest.mark.parametrize(
+    "request_", [{}, {"messages": None}, {"messages": [None, 3, {"role": 1}]}, {"metadata": 3}]
+)
+def test_any_request_gets_a_session(tracker: SessionTracker, request_: dict[str, Any]) -> None:
+    assert tracker.session("o", {}, request_, 0.0).startswith("session-")
+
+
+def test_text_with_lone_surrogates_gets_a_session(tracker: SessionTracker) -> None:
+    assert tracker.session("o", {}, chat("\ud800"), 0.0)

@@ -1,0 +1,292 @@
+"""The tap with a real recorder process and a real store."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import offramp
+from offramp.core.errors import StorageError, WrongKey
+from offramp.record.exchange import Exchange
+from offramp.record.parse import Parser
+from offramp.record.process import Writer
+from offramp.record.tap import DirectTap, Tap, TapStats
+from offramp.redact import Redactor
+from offramp.storage.crypto import load_key
+from offramp.storage.sqlite import SqliteStore
+from offramp.testing.memory_store import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+SOURCE = Path(offramp.__file__).parents[1]
+CHILD = Path(__file__).with_name("recorder_child.py")
+CANARIES = (
+    "canary.person@acme.com",
+    "sk-proj-canary1canary2canary3",
+    "canary-user-77",
+    "canary0token1canary2token3",
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    load_key(tmp_path / "home" / "key", create=True)
+    return tmp_path / "home"
+
+
+def command(home: Path, *more: str) -> list[str]:
+    return [
+        "/usr/bin/env",
+        f"PYTHONPATH={SOURCE}",
+        sys.executable,
+        str(CHILD),
+        str(home / "offramp.db"),
+        str(home / "key"),
+        *more,
+    ]
+
+
+@pytest.fixture
+async def tap(home: Path) -> AsyncIterator[Tap]:
+    started = Tap(command(home))
+    await started.start()
+    yield started
+    await started.close()
+
+
+def stored(home: Path) -> SqliteStore:
+    return SqliteStore(home / "offramp.db", load_key(home / "key"))
+
+
+def bytes_of(home: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+
+
+def exchange(text: str = "hi", **headers: str) -> Exchange:
+    request = {"model": "m", "messages": [{"role": "user", "content": text}]}
+    return Exchange(json.dumps(request).encode(), b'{"choices":[]}', 0.0, headers=headers)
+
+
+def canaries() -> Exchange:
+    email, key, user, token = CANARIES
+    request = {
+        "user": user,
+        "metadata": {"user_id": user},
+        "messages": [{"role": "user", "content": f"I am {email}, my key is {key}"}],
+    }
+    arguments = json.dumps({"to": email, "note": f"Bearer {token}"})
+    pieces = [arguments[:15], arguments[15:40], arguments[40:]]
+    chunks = [
+        {"choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": p}}]}}]} for p in pieces
+    ]
+    stream = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    return Exchange(
+        json.dumps(request).encode(),
+        stream.encode(),
+        1000.0,
+        content_type="text/event-stream",
+        stream=True,
+        headers={"authorization": f"Bearer {token}", "x-session-id": user},
+        client=user,
+    )
+
+
+async def test_canaries_reach_no_file_and_no_stored_call(tap: Tap, home: Path) -> None:
+    tap.put(canaries())
+    await tap.flush()
+    raw = bytes_of(home)
+    with_store = stored(home)
+    (call,) = with_store.calls()
+    with_store.close()
+    for canary in CANARIES:
+        assert canary.encode() not in raw
+        assert canary not in repr(call)
+
+
+async def test_what_was_copied_from_request_to_response_is_still_a_copy(tap: Tap, home: Path) -> None:
+    tap.put(canaries())
+    await tap.flush()
+    with_store = stored(home)
+    (call,) = with_store.calls()
+    with_store.close()
+    address = json.loads(call.response["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"])[
+        "to"
+    ]
+    assert address.endswith("@example.org")
+    assert address in call.request["messages"][0]["content"]
+
+
+async def test_flush_waits_for_everything_put_before(tap: Tap, home: Path) -> None:
+    for n in range(500):
+        tap.put(exchange(str(n)))
+    await tap.flush()
+    assert tap.stats() == TapStats(taken=500, written=500)
+    with_store = stored(home)
+    assert with_store.count() == 500
+    with_store.close()
+
+
+async def test_flushing_an_idle_tap_returns(tap: Tap) -> None:
+    await tap.flush()
+    assert tap.stats() == TapStats()
+
+
+async def test_closing_writes_what_was_put(home: Path) -> None:
+    tap = Tap(command(home))
+    await tap.start()
+    for _ in range(100):
+        tap.put(exchange())
+    await tap.close()
+    await tap.close()
+    assert tap.stats() == TapStats(taken=100, written=100)
+    assert tap.pid is None
+
+
+async def test_what_comes_after_closing_is_dropped_and_counted(home: Path) -> None:
+    tap = Tap(command(home))
+    await tap.start()
+    await tap.close()
+    tap.put(exchange())
+    assert tap.stats().dropped == 1
+
+
+@pytest.mark.parametrize("limits", [{"capacity": 3}, {"max_bytes": 3 * exchange().size}])
+async def test_a_full_queue_drops_and_counts(home: Path, limits: dict[str, int]) -> None:
+    tap = Tap(command(home), **limits)
+    for _ in range(5):
+        tap.put(exchange())
+    assert tap.stats() == TapStats(taken=3, dropped=2)
+    await tap.start()
+    await tap.flush()
+    tap.put(exchange())
+    await tap.close()
+    assert tap.stats() == TapStats(taken=4, written=4, dropped=2)
+
+
+async def test_a_wrong_key_fails_closed(tap: Tap, home: Path) -> None:
+    await tap.flush()
+    (home / "key").unlink()
+    load_key(home / "key", create=True)
+    other = Tap(command(home))
+    with pytest.raises(WrongKey, match="does not open this store"):
+        await other.start()
+    other.put(exchange())
+    assert other.stats().dropped == 1
+    await other.close()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [(["/nowhere/recorder"], "cannot be started"), (["/bin/true"], "before it was ready")],
+)
+async def test_a_recorder_that_does_not_start_is_told(argv: list[str], message: str) -> None:
+    tap = Tap(argv)
+    with pytest.raises(StorageError, match=message):
+        await tap.start()
+    await tap.close()
+
+
+async def test_a_killed_recorder_is_started_again_and_nothing_is_lost(tap: Tap, home: Path) -> None:
+    for _ in range(50):
+        tap.put(exchange())
+    await tap.flush()
+    assert tap.pid is not None
+    os.kill(tap.pid, signal.SIGKILL)
+    for _ in range(50):
+        tap.put(exchange())
+    await tap.flush()
+    stats = tap.stats()
+    assert (stats.written, stats.failed, stats.dropped, stats.restarts) == (100, 0, 0, 1)
+    assert "ended with code -9" in stats.error
+    with_store = stored(home)
+    assert with_store.count() == 100
+    with_store.close()
+
+
+async def test_a_recorder_that_cannot_be_started_again_is_given_up(home: Path) -> None:
+    tap = Tap(command(home), restarts=1)
+    await tap.start()
+    assert tap.pid is not None
+    (home / "key").unlink()
+    os.kill(tap.pid, signal.SIGKILL)
+    tap.put(exchange())
+    await tap.flush()
+    tap.put(exchange())
+    stats = tap.stats()
+    assert (stats.failed, stats.dropped, stats.restarts) == (1, 1, 1)
+    assert "There is no key file" in stats.error
+    await tap.close()
+
+
+async def test_an_exchange_that_kills_its_recorder_twice_is_left_behind(home: Path) -> None:
+    script = (
+        "import socket, sys; from offramp.record.process import Report; s = socket.socket(fileno=0);"
+        "s.sendall(Report(ready=True).encode()); s.recv(1); sys.exit(9)"
+    )
+    tap = Tap(["/usr/bin/env", f"PYTHONPATH={SOURCE}", sys.executable, "-c", script], restarts=5)
+    await tap.start()
+    tap.put(exchange())
+    await tap.flush()
+    stats = tap.stats()
+    await tap.close()
+    assert stats.failed == 1
+    assert stats.restarts >= 1
+
+
+async def test_a_full_disk_is_counted_and_told(home: Path) -> None:
+    tap = Tap(command(home, "90000"))
+    await tap.start()
+    for n in range(64):
+        tap.put(exchange(random.Random(n).randbytes(3000).hex()))
+    await tap.flush()
+    stats = tap.stats()
+    await tap.close()
+    assert stats.failed > 0
+    assert stats.waiting == 0
+    assert "No space left" in stats.error
+
+
+async def test_signals_to_a_terminal_do_not_reach_the_recorder(tap: Tap) -> None:
+    assert tap.pid is not None
+    assert os.getpgid(tap.pid) != os.getpgid(0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(tap.pid, number)
+    tap.put(exchange())
+    await tap.flush()
+    assert tap.stats() == TapStats(taken=1, written=1)
+
+
+async def test_a_recorder_that_hangs_is_ended(home: Path) -> None:
+    script = (
+        "import socket, time; from offramp.record.process import Report; s = socket.socket(fileno=0);"
+        "s.sendall(Report(ready=True).encode()); time.sleep(60)"
+    )
+    tap = Tap(["/usr/bin/env", f"PYTHONPATH={SOURCE}", sys.executable, "-c", script])
+    await tap.start()
+    tap.put(exchange())
+    await tap.close(timeout_s=0.2)
+    assert tap.stats().failed == 1
+    assert "did not end" in tap.stats().error
+
+
+async def test_an_exchange_that_cannot_be_sent_is_counted(tap: Tap) -> None:
+    tap.put(Exchange(b"{}", b"{}", 0.0, meta={"strange": object()}))
+    tap.put(exchange())
+    await tap.flush()
+    assert (tap.stats().written, tap.stats().failed) == (1, 1)
+
+
+def test_a_direct_tap_writes_at_once() -> None:
+    store = MemoryStore()
+    tap = DirectTap(Writer(store, Parser(Redactor(b"k" * 32).redact, b"k" * 32)))
+    tap.put(exchange("a@b.co"))
+    assert tap.stats() == TapStats(taken=1, written=1)
+    assert "a@b.co" not in repr(list(store.calls()))
