@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import Counter, OrderedDict
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,8 @@ from offramp.redact.secret import surrogate_field
 _DEEPEST = 100
 _TOO_DEEP = "[nested too deep]"
 _LONG = 200
-_REMEMBERED = 8192
+_REMEMBERED = 32_768
+_SHORTEST = 4
 _SHORTEST_ECHO = 6
 
 
@@ -55,9 +56,9 @@ class Redactor:
     def __init__(self, key: bytes) -> None:
         self._keyed = Keyed(key)
         self._chain = Chain(self._keyed)
-        # Long texts that held nothing (prompts, tool descriptions) come again with every call. Only their
-        # hashes are kept.
-        self._clean: OrderedDict[bytes, None] = OrderedDict()
+        # What held nothing (prompts, tool schemas, keys) comes again with every call, and need not be read
+        # again. Of long texts only a hash is kept.
+        self._clean: set[tuple[str, str] | bytes] = set()
 
     def redact(self, value: Any) -> Redacted:
         """Return ``value`` with surrogates; never raises on anything that JSON can hold."""
@@ -93,25 +94,20 @@ class Redactor:
         if not 10**6 <= value < 10**19:
             return value
         result = self._chain.apply(str(value), name)
-        tally.counts += result.counts
+        tally.counts.update(result.counts)
         return int(result.text)
 
     def _text(self, text: str, name: str, depth: int, tally: _Tally) -> str:
-        if len(text) < 4:
+        if len(text) < _SHORTEST:
             return text
-        digest = b""
-        if len(text) >= _LONG:
-            digest = hashlib.blake2b(
-                f"{name}\0{text}".encode("utf-8", "surrogatepass"), digest_size=16
-            ).digest()
-            if digest in self._clean:
-                self._clean.move_to_end(digest)
-                return text
+        memo = (name, text) if len(text) < _LONG else _digest(name, text)
+        if memo in self._clean:
+            return text
         made = self._rewrite(text, name, depth, tally)
-        if digest and made == text:
-            self._clean[digest] = None
-            if len(self._clean) > _REMEMBERED:
-                self._clean.popitem(last=False)
+        if made == text:
+            if len(self._clean) >= _REMEMBERED:
+                self._clean.clear()
+            self._clean.add(memo)
         return made
 
     def _rewrite(self, text: str, name: str, depth: int, tally: _Tally) -> str:
@@ -125,13 +121,13 @@ class Redactor:
             return _LITERAL.sub(_Literals(self, depth, tally), text)
         else:
             result = self._chain.apply(text, name)
-        tally.counts += result.counts
+        tally.counts.update(result.counts)
         tally.echoes.update(result.echoes)
         return result.text
 
     def literal(self, text: str, name: str, depth: int, tally: _Tally) -> str:
         """Redact one string or integer literal of JSON inside a string."""
-        value = json.loads(text)
+        value = text[1:-1] if text[0] == '"' and "\\" not in text else json.loads(text)
         made = self._value(value, name, depth + 1, tally)
         return text if made == value else json.dumps(made, ensure_ascii=text.isascii())
 
@@ -156,6 +152,10 @@ class _Literals:
             return self._redactor.literal(match.group(), self._name, self._depth, self._tally)
         self._name = str(json.loads(literal))
         return self._redactor.literal(literal, "", self._depth, self._tally) + colon
+
+
+def _digest(name: str, text: str) -> bytes:
+    return hashlib.blake2b(f"{name}\0{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _is_json(text: str) -> bool:
