@@ -10,7 +10,7 @@ from offramp.core.call import Answer, OutputType, ToolCall, decode_json, functio
 from offramp.core.model import Constraint, Example, ToolShape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from offramp.core.call import Call
     from offramp.core.json import JsonObject
@@ -129,7 +129,7 @@ def observe(pairs: Iterable[tuple[JsonObject, Answer]]) -> AnswerFacts:
         fields = decoded if isinstance(decoded, dict) else {}
         keys.update(dict.fromkeys(fields))
         for holder in (fields, *(call.arguments for call in answer.tool_calls)):
-            texts = [value for value in holder.values() if isinstance(value, str)]
+            texts = list(_strings(holder))
             values += len(texts)
             copied += sum(1 for value in texts if value in payload)
     return AnswerFacts(tuple(keys), copies=values > 0 and copied >= COPIED * values)
@@ -179,6 +179,14 @@ def _properties(schema: object) -> tuple[str, ...]:
 
 def _is_label(text: str) -> bool:
     return 0 < len(text) <= MAX_LABEL and "\n" not in text
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _strings(inner)
 
 
 def _compact(value: object) -> str:

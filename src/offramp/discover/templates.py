@@ -119,7 +119,7 @@ def mine(texts: Sequence[str], *, open_start: bool) -> list[Family]:
         taken: set[int] = set()
         for _, members in sorted(groups.items()):
             for part in _refined(texts, members):
-                family = _family(texts, part, open_start=open_start)
+                family = _family(texts, part)
                 if family is not None:
                     # Parts of a group that share no more than the group does are one family again.
                     families[family.template] = families.get(family.template, ()) + family.members
@@ -196,7 +196,7 @@ def _common(a: Sequence[str], b: Sequence[str]) -> int:
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-def _family(texts: Sequence[str], members: list[int], *, open_start: bool) -> Family | None:
+def _family(texts: Sequence[str], members: list[int]) -> Family | None:
     if len(members) < MIN_VARIANTS:
         return None
     sample = members[:: max(1, len(members) // SAMPLE)]
@@ -207,7 +207,7 @@ def _family(texts: Sequence[str], members: list[int], *, open_start: bool) -> Fa
         # What the sample shared by chance goes; strangers in the group must not take the rest along.
         if wider is not None and wider.words >= template.words * KEPT_WORDS:
             template = wider
-    if template is None or not _identifies(template) or (template.open_start and not open_start):
+    if template is None or not _identifies(template):
         return None
     matching = tuple(index for index in members if template.matches(texts[index]))
     return Family(template, matching) if len(matching) >= MIN_VARIANTS else None
@@ -270,4 +270,4 @@ def _last_line(text: str) -> str:
 
 
 _KEYS: tuple[Callable[[str], str], ...] = (_first_line, _edges, _colon, _opening, _last_line)
-"""How prompts of one template may be found, most specific first; the last allows a leading slot."""
+"""How prompts of one template may be found, most specific first; all but the last fix how they open."""

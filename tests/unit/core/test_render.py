@@ -160,6 +160,12 @@ def test_values_found_in_nine_of_ten_payloads_are_copied() -> None:
     assert observe([]) == AnswerFacts()
 
 
+def test_values_inside_lists_and_objects_count_as_values() -> None:
+    answer = Answer(tool_calls=(ToolCall("light", {"rooms": ["hall", {"name": "attic"}]}),))
+    assert observe([(asked(user("dim hall and attic")), answer)]).copies
+    assert not observe([(asked(user("dim the hall")), answer)]).copies
+
+
 def test_json_keys_are_observed_in_the_teachers_order() -> None:
     texts = ['{"b":1,"a":2}', '{"b":1,"c":2}']
     assert observe((asked(user("x")), Answer(text=text)) for text in texts).keys == ("b", "a", "c")

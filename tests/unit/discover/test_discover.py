@@ -171,30 +171,30 @@ def test_a_changed_tool_description_is_another_version_of_the_same_task() -> Non
     assert before.version != after.version
 
 
-def closed_set(answers: dict[str, tuple[str, str]], *, each: int) -> list[Call]:
+def rooms_of(answers: dict[str, tuple[str, str]], *, each: int, per_session: int = 1) -> list[Call]:
     rooms = list(answers)
     pairs = [
         (request(ROOMS.format(room), f"do {i}"), say(answers[room][i % 2]))
         for i in range(each)
         for room in rooms
     ]
-    return calls_of(pairs)
+    return calls_of(pairs, per_session=per_session)
 
 
 def test_a_word_with_few_values_over_many_sessions_names_call_sites() -> None:
     same = dict.fromkeys(("light", "music", "alarm"), ("yes", "no"))
-    assert len(discover(closed_set(same, each=40)).tasks) == 3
+    assert len(discover(rooms_of(same, each=40)).tasks) == 3
 
 
 def test_a_word_whose_values_keep_coming_is_a_slot() -> None:
     same = {f"room{chr(97 + i)}": ("yes", "no") for i in range(20)}
-    assert len(discover(closed_set(same, each=5)).tasks) == 1
+    assert len(discover(rooms_of(same, each=5)).tasks) == 1
 
 
 def test_a_word_that_changes_the_answers_names_call_sites_even_when_rare() -> None:
     names = [f"room{chr(97 + i)}" for i in range(12)]
     own = {name: (f"{name} on", f"{name} off") for name in names}
-    found = discover(closed_set(own, each=30))
+    found = discover(rooms_of(own, each=30, per_session=12))
     assert len(found.tasks) == 12
     # No unseen wording can be given to any of them.
     assert found.assigner.assign(request(ROOMS.format("roomz"), "do it")) is None

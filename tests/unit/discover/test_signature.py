@@ -69,6 +69,15 @@ def test_another_tool_list_is_another_signature(tools: list[JsonObject]) -> None
     assert read(request("x", tools=tools)) != read(request("x", tools=[tool("open", "room", "time")]))
 
 
+def test_the_order_of_required_and_enum_does_not_change_the_signature() -> None:
+    def asked(values: list[str]) -> JsonObject:
+        parameters = {"properties": {"a": {"enum": values}, "b": {}}, "required": values}
+        return request("x", tools=[{"type": "function", "function": {"name": "f", "parameters": parameters}}])
+
+    assert read(asked(["a", "b"])) == read(asked(["b", "a"]))
+    assert read(asked(["a", "b"])) != read(asked(["a"]))
+
+
 def test_a_tools_description_does_not_change_the_signature() -> None:
     plain, told = tool("open", "room"), tool("open", "room", description="Opens a room.")
     assert read(request("x", tools=[plain])) == read(request("x", tools=[told]))
