@@ -105,9 +105,11 @@ class OpenAIUpstream:
 
     def _fields(self, headers: Headers) -> CIMultiDict[str]:
         fields = CIMultiDict(
-            (name.decode("latin-1"), value.decode("utf-8", "surrogateescape"))
-            for name, value in end_to_end(headers)
-            if name not in _OURS
+            [
+                (name.decode("latin-1"), value.decode("utf-8", "surrogateescape"))
+                for name, value in end_to_end(headers)
+                if name not in _OURS
+            ]
         )
         if self._authorization is not None:
             fields["authorization"] = self._authorization

@@ -84,12 +84,12 @@ class Upstream(Protocol):
 
 def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Lower the names and drop the fields that belong to one connection (RFC 9110, 7.6.1)."""
-    lowered = [(name.lower(), value) for name, value in headers]
+    fields = [(name.lower(), value) for name, value in headers]
     dropped = _HOP_BY_HOP
-    for name, value in lowered:
+    for name, value in fields:
         if name == b"connection":
             dropped = dropped | {token.strip().lower() for token in value.split(b",")}
-    return [field for field in lowered if field[0] not in dropped]
+    return [field for field in fields if field[0] not in dropped]
 
 
 def header_of(headers: Headers, name: bytes) -> bytes | None:
