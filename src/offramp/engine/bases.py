@@ -1,0 +1,49 @@
+"""Loading bases, for training and for serving."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from offramp.core.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+BROKEN = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError)
+"""What transformers and peft raise for a directory that is not what they expect."""
+
+
+def load_base(base: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a base and its tokenizer in float32, from a directory or the hub.
+
+    Raises:
+        EngineError: There is no causal language model there.
+    """
+    transformers_logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(base)
+    except BROKEN as error:
+        raise EngineError(
+            f"No causal language model could be loaded from {str(base)!r}: {error}",
+            hint="Give a Hugging Face directory or a hub name, for instance Qwen/Qwen3-0.6B.",
+        ) from error
+    return model.eval(), tokenizer
+
+
+@contextmanager
+def without_peft_noise() -> Iterator[None]:
+    """Silence the one deprecation that peft 0.21 triggers in transformers 5."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        yield
