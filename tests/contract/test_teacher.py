@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,44 +26,66 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-_SILENCE_S = 0.2
+_PATIENT_S = 30.0
+_IMPATIENT_S = 0.1
 _HEADERS: Headers = [(b"content-type", b"application/json"), (b"authorization", b"Bearer k")]
 
 
-@contextlib.asynccontextmanager
-async def _over_a_socket(teacher: ScriptedTeacher) -> AsyncIterator[Upstream]:
-    async with Server(teacher, grace_s=1) as server:
-        upstream = OpenAIUpstream(server.address.url, timeouts=Timeouts(connect=2, silence=_SILENCE_S))
-        try:
-            yield upstream
-        finally:
-            await upstream.aclose()
+@dataclass(frozen=True, slots=True)
+class _World:
+    """A teacher with two ways to it."""
+
+    teacher: ScriptedTeacher
+    patient: Upstream
+    impatient: Upstream
 
 
 @contextlib.asynccontextmanager
-async def _in_process(teacher: ScriptedTeacher) -> AsyncIterator[Upstream]:
-    yield InProcessUpstream(teacher, silence_s=_SILENCE_S)
+async def _over_a_socket(teacher: ScriptedTeacher) -> AsyncIterator[_World]:
+    async with (
+        Server(teacher, grace_s=1) as server,
+        contextlib.aclosing(_to(server, _PATIENT_S)) as patient,
+        contextlib.aclosing(_to(server, _IMPATIENT_S)) as impatient,
+    ):
+        yield _World(teacher, patient, impatient)
+
+
+def _to(server: Server, silence: float) -> OpenAIUpstream:
+    return OpenAIUpstream(server.address.url, timeouts=Timeouts(connect=30, silence=silence))
+
+
+@contextlib.asynccontextmanager
+async def _in_process(teacher: ScriptedTeacher) -> AsyncIterator[_World]:
+    yield _World(
+        teacher,
+        InProcessUpstream(teacher, silence_s=_PATIENT_S),
+        InProcessUpstream(teacher, silence_s=_IMPATIENT_S),
+    )
 
 
 @pytest_asyncio.fixture(
     scope="module", loop_scope="module", params=[_over_a_socket, _in_process], ids=["socket", "in_process"]
 )
-async def shared(request: pytest.FixtureRequest) -> AsyncIterator[tuple[ScriptedTeacher, Upstream]]:
-    make: Callable[[ScriptedTeacher], AbstractAsyncContextManager[Upstream]] = request.param
-    teacher = ScriptedTeacher()
-    async with make(teacher) as upstream:
-        yield teacher, upstream
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[_World]:
+    make: Callable[[ScriptedTeacher], AbstractAsyncContextManager[_World]] = request.param
+    async with make(ScriptedTeacher()) as made:
+        yield made
 
 
 @pytest.fixture
-def teacher(shared: tuple[ScriptedTeacher, Upstream]) -> ScriptedTeacher:
-    shared[0].__init__()  # type: ignore[misc] # back to the start
-    return shared[0]
+def teacher(world: _World) -> ScriptedTeacher:
+    world.teacher.__init__()  # type: ignore[misc] # back to the start
+    return world.teacher
 
 
 @pytest.fixture
-def upstream(shared: tuple[ScriptedTeacher, Upstream], teacher: ScriptedTeacher) -> Upstream:
-    return shared[1]
+def upstream(world: _World, teacher: ScriptedTeacher) -> Upstream:
+    return world.patient
+
+
+@pytest.fixture
+def impatient(world: _World, teacher: ScriptedTeacher) -> Upstream:
+    return world.impatient
 
 
 async def _post(upstream: Upstream, body: bytes = b"{}", headers: Headers = _HEADERS) -> UpstreamResponse:
@@ -74,7 +97,7 @@ async def _body(response: UpstreamResponse) -> bytes:
 
 
 async def _eventually(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - the other side sets no event
             await asyncio.sleep(0.005)
 
@@ -157,7 +180,7 @@ async def test_a_piece_is_there_before_the_next_is_sent(upstream: Upstream, teac
     teacher.then(streamed(says("hello there"), pause_s=0.01))
     response = await _post(upstream)
     pieces = [piece async for piece in response]
-    assert len(pieces) > 3
+    assert len(pieces) > 1
     assert b"".join(pieces) == b"".join(streamed(says("hello there")).pieces)
 
 
@@ -166,15 +189,15 @@ async def test_an_empty_body_has_no_pieces(upstream: Upstream, teacher: Scripted
     assert [piece async for piece in await _post(upstream)] == []
 
 
-async def test_no_head_in_time_is_a_timeout(upstream: Upstream, teacher: ScriptedTeacher) -> None:
-    teacher.then(whole(says("late"), delay_s=5))
+async def test_no_head_in_time_is_a_timeout(impatient: Upstream, teacher: ScriptedTeacher) -> None:
+    teacher.then(whole(says("late"), delay_s=60))
     with pytest.raises(UpstreamTimeout):
-        await _post(upstream)
+        await _post(impatient)
 
 
-async def test_silence_in_the_middle_is_a_timeout(upstream: Upstream, teacher: ScriptedTeacher) -> None:
-    teacher.then(streamed(says("a slow answer"), pause_s=5))
-    response = await _post(upstream)
+async def test_silence_in_the_middle_is_a_timeout(impatient: Upstream, teacher: ScriptedTeacher) -> None:
+    teacher.then(streamed(says("a slow answer"), pause_s=60))
+    response = await _post(impatient)
     with pytest.raises(UpstreamTimeout):
         await _body(response)
     await response.aclose()
@@ -189,20 +212,20 @@ async def test_half_a_response_is_an_error(upstream: Upstream, teacher: Scripted
 
 
 async def test_letting_go_early_tells_the_teacher(upstream: Upstream, teacher: ScriptedTeacher) -> None:
-    teacher.then(streamed(says("a slow answer"), pause_s=0.1))
+    teacher.then(streamed(says("a slow answer"), pause_s=60))
     response = await _post(upstream)
     await anext(response)
     await response.aclose()
-    await _eventually(lambda: teacher.abandoned >= 1)
+    await _eventually(lambda: teacher.abandoned == 1)
 
 
 async def test_cancelling_the_wait_tells_the_teacher(upstream: Upstream, teacher: ScriptedTeacher) -> None:
-    teacher.then(whole(says("late"), delay_s=5))
+    teacher.then(whole(says("late"), delay_s=60))
     waiting = asyncio.create_task(_post(upstream))
     await _eventually(lambda: len(teacher.heard) == 1)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    await _eventually(lambda: teacher.abandoned >= 1)
+    await _eventually(lambda: teacher.abandoned == 1)
 
 
 async def test_calls_go_side_by_side(upstream: Upstream, teacher: ScriptedTeacher) -> None:

@@ -106,7 +106,7 @@ async def shared() -> AsyncIterator[_World]:
     teacher, router, tapped = ScriptedTeacher(), _Router(), _Tap()
     async with contextlib.AsyncExitStack() as stack:
         behind = await stack.enter_async_context(Server(teacher, grace_s=1))
-        upstream = OpenAIUpstream(behind.address.url, timeouts=Timeouts(connect=2, silence=0.4))
+        upstream = OpenAIUpstream(behind.address.url, timeouts=Timeouts(connect=30, silence=30))
         stack.push_async_callback(upstream.aclose)
         gateway = Gateway(
             upstream,
@@ -148,7 +148,7 @@ async def _post(world: _World, body: bytes, **headers: str) -> tuple[int, bytes,
 
 
 async def _eventually(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - the other side sets no event
             await asyncio.sleep(0.005)
 
@@ -216,7 +216,7 @@ async def test_events_arrive_as_they_are_sent(world: _World) -> None:
     async with aiohttp.ClientSession() as session, session.post(url, data=b"{}") as response:
         pieces = [piece async for piece in response.content.iter_any()]
     assert b"".join(pieces) == b"".join(events.pieces)
-    assert len(pieces) > 3
+    assert len(pieces) > 1
 
 
 async def test_broken_events_are_passed_on_as_they_are(world: _World) -> None:
@@ -310,10 +310,16 @@ async def test_a_request_over_the_limit_is_refused_with_the_limit(world: _World)
 # --- trouble --------------------------------------------------------------------------------------
 
 
-async def test_a_slow_teacher_is_a_504_that_names_the_cause(world: _World) -> None:
-    world.teacher.then(whole(says("late"), delay_s=5))
-    with pytest.raises(openai.InternalServerError, match="did not answer in time") as caught:
-        await _ask(world)
+async def test_a_slow_teacher_is_a_504_that_names_the_cause() -> None:
+    teacher = ScriptedTeacher(otherwise=whole(says("late"), delay_s=60))
+    async with (
+        Server(teacher, grace_s=1) as behind,
+        contextlib.aclosing(OpenAIUpstream(behind.address.url, timeouts=Timeouts(silence=0.1))) as upstream,
+        Server(Gateway(upstream), grace_s=1) as front,
+        openai.AsyncOpenAI(base_url=front.address.url + "/v1", api_key="k", max_retries=0) as client,
+    ):
+        with pytest.raises(openai.InternalServerError, match="did not answer in time") as caught:
+            await client.chat.completions.create(model="m", messages=_HELLO)
     assert caught.value.status_code == 504
     assert caught.value.code == "upstream_timeout"
     assert caught.value.response.headers["x-offramp-route"] == "teacher"
@@ -349,20 +355,26 @@ async def test_an_unreachable_teacher_is_a_502_that_says_where_it_should_be() ->
             await client.chat.completions.create(model="m", messages=_HELLO)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_client_that_leaves_cancels_the_teachers_work(world: _World, stream: bool) -> None:
-    slow = streamed(says("a slow answer"), pause_s=0.1) if stream else whole(says("late"), delay_s=0.3)
-    world.teacher.then(slow)
+async def test_a_client_that_leaves_while_it_waits_cancels_the_teachers_work(world: _World) -> None:
+    world.teacher.then(whole(says("late"), delay_s=60))
     gone = world.gateway.counters.value(Metric.GONE)
     asking = asyncio.create_task(_post(world, b"{}"))
     await _eventually(lambda: len(world.teacher.heard) == 1)
-    await asyncio.sleep(0.02)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
-    await _eventually(lambda: world.teacher.abandoned >= 1)
+    await _eventually(lambda: world.teacher.abandoned == 1)
     await _eventually(lambda: world.gateway.counters.value(Metric.GONE) == gone + 1)
-    assert world.taken[0].complete is False
-    assert world.taken[0].status == (200 if stream else 499)
+    assert (world.taken[0].status, world.taken[0].complete) == (499, False)
+
+
+async def test_a_client_that_leaves_a_stream_cancels_the_teachers_work(world: _World) -> None:
+    world.teacher.then(streamed(says("a slow answer"), pause_s=60))
+    stream = await _ask(world, stream=True)
+    await anext(stream)
+    await stream.close()
+    await _eventually(lambda: world.teacher.abandoned == 1)
+    await _eventually(lambda: len(world.taken) == 1)
+    assert (world.taken[0].status, world.taken[0].complete) == (200, False)
 
 
 async def test_a_recorder_that_fails_does_not_touch_the_traffic(world: _World) -> None:

@@ -25,6 +25,7 @@ from offramp.testing.scripted_teacher import Scripted, ScriptedTeacher, says, st
 if TYPE_CHECKING:
     from offramp.core.json import JsonObject
     from offramp.record.exchange import Exchange
+    from offramp.upstream.asgi import App, Receive, Scope, Send
     from offramp.upstream.port import Headers
 
 _REQUEST: JsonObject = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
@@ -86,16 +87,31 @@ class _Router:
         self.audits.append((routing, request, teacher))
 
 
+class _Crowd:
+    """A teacher that counts how many it answers at once."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._now = 0
+        self._teacher = ScriptedTeacher(otherwise=whole(says("ok"), delay_s=0.01))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._now += 1
+        self.most = max(self.most, self._now)
+        await self._teacher(scope, receive, send)
+        self._now -= 1
+
+
 class _World:
     """The core with a scripted teacher behind it."""
 
-    def __init__(self) -> None:
+    def __init__(self, silence_s: float = 30.0, app: App | None = None) -> None:
         self.teacher = ScriptedTeacher()
         self.router = _Router()
         self.counters = Counters()
         self.taken: list[Exchange] = []
         self.tap_failure: Exception | None = None
-        upstream = InProcessUpstream(self.teacher, silence_s=0.2)
+        upstream = InProcessUpstream(app or self.teacher, silence_s=silence_s)
         witness = Witness(self._take, self.counters)
         self.auditor = Auditor(
             upstream, self.router, witness, self.counters, clock=_Noon(), pauses_s=(0, 0), at_once=2
@@ -116,7 +132,7 @@ class _World:
 
     async def ask_and_audit(self, body: bytes = _BODY, *headers: tuple[bytes, bytes]) -> _Reply:
         reply = await self.ask(body, *headers)
-        await self.auditor.aclose(grace_s=5)
+        await self.auditor.aclose(grace_s=30)
         return reply
 
 
@@ -216,8 +232,9 @@ async def test_the_head_waits_for_the_first_piece_so_that_an_error_can_be_told(w
     assert reply.json()["error"]["code"] == "upstream_error"
 
 
-async def test_a_silent_teacher_is_a_504(world: _World) -> None:
-    world.teacher.then(whole(says("late"), delay_s=5))
+async def test_a_silent_teacher_is_a_504() -> None:
+    world = _World(silence_s=0.05)
+    world.teacher.then(whole(says("late"), delay_s=60))
     reply = await world.ask()
     assert reply.status == 504
     assert reply.field("x-offramp-route") == "teacher"
@@ -305,9 +322,10 @@ async def test_what_went_wrong_is_recorded_too(
 
 
 async def test_a_client_that_left_before_the_head_is_recorded_as_499(world: _World) -> None:
-    world.teacher.then(whole(says("late"), delay_s=5))
+    world.teacher.then(whole(says("late"), delay_s=60))
     asking = asyncio.create_task(world.ask())
-    await asyncio.sleep(0.02)
+    while not world.teacher.heard:  # noqa: ASYNC110 - the teacher sets no event
+        await asyncio.sleep(0)
     asking.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await asking
@@ -369,7 +387,7 @@ async def test_the_client_does_not_wait_for_the_audit(world: _World) -> None:
     reply = await world.ask()
     assert reply.complete
     assert world.router.audits == []
-    await world.auditor.aclose(grace_s=5)
+    await world.auditor.aclose(grace_s=30)
     assert len(world.router.audits) == 1
 
 
@@ -414,24 +432,23 @@ async def test_a_router_that_fails_on_an_audit_is_counted(world: _World) -> None
     world.router.routing = _AUDITED
     await world.ask()
     world.router.failure = RuntimeError("a bug")
-    await world.auditor.aclose(grace_s=5)
+    await world.auditor.aclose(grace_s=30)
     assert world.counters.value(Metric.FAULTS, "router") == 1
 
 
-async def test_audits_wait_for_their_turn(world: _World) -> None:
+async def test_audits_wait_for_their_turn() -> None:
+    crowd = _Crowd()
+    world = _World(app=crowd)
     world.router.routing = _AUDITED
-    world.teacher.otherwise = whole(says("ok"), delay_s=0.05)
     for _ in range(5):
         await world.ask()
-    await asyncio.sleep(0.03)
-    assert len(world.teacher.heard) == 2
-    await world.auditor.aclose(grace_s=5)
-    assert len(world.router.audits) == 5
+    await world.auditor.aclose(grace_s=30)
+    assert (crowd.most, len(world.router.audits)) == (2, 5)
 
 
 async def test_closing_waits_no_longer_than_the_grace(world: _World) -> None:
     world.router.routing = _AUDITED
-    world.teacher.then(whole(says("late"), delay_s=0.15))
+    world.teacher.then(whole(says("late"), delay_s=60))
     await world.ask()
     await world.auditor.aclose(grace_s=0.01)
     assert world.router.audits == []

@@ -56,8 +56,8 @@ async def _talking(talker: _Talker) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def _upstream(url: str, **options: object) -> AsyncIterator[OpenAIUpstream]:
-    upstream = OpenAIUpstream(url, timeouts=Timeouts(connect=2, silence=0.2), **options)  # type: ignore[arg-type] # test shorthand
+async def _upstream(url: str, silence: float = 30, **options: object) -> AsyncIterator[OpenAIUpstream]:
+    upstream = OpenAIUpstream(url, timeouts=Timeouts(connect=30, silence=silence), **options)  # type: ignore[arg-type] # test shorthand
     try:
         yield upstream
     finally:
@@ -113,7 +113,7 @@ async def test_an_unknown_host_is_unreachable() -> None:
 
 async def test_a_teacher_that_comes_up_in_time_is_reached_by_the_retry() -> None:
     port = _free_port()
-    async with _upstream(f"http://127.0.0.1:{port}", connect_retries=50, retry_pause_s=0.02) as upstream:
+    async with _upstream(f"http://127.0.0.1:{port}", connect_retries=3000, retry_pause_s=0.02) as upstream:
         waiting = asyncio.create_task(_read(upstream))
         await asyncio.sleep(0.05)
         async with Server(ScriptedTeacher(), port=port, grace_s=1):
@@ -148,7 +148,7 @@ async def test_broken_chunking_is_an_error() -> None:
 
 async def test_half_a_head_and_silence_is_a_timeout() -> None:
     talker = _Talker(b"HTTP/1.1 200", stays_open=True)
-    async with _talking(talker) as url, _upstream(url) as upstream:
+    async with _talking(talker) as url, _upstream(url, silence=0.1) as upstream:
         with pytest.raises(UpstreamTimeout):
             await _read(upstream)
 
