@@ -1,0 +1,40 @@
+"""`offramp status`: what serves what."""
+
+from __future__ import annotations
+
+import click
+
+from offramp.app import build
+from offramp.app.watch import live_risk
+from offramp.cli import options
+from offramp.cli.root import echo_json
+from offramp.loop import state
+
+
+@click.command("status")
+@options.as_json
+@click.pass_context
+def command(ctx: click.Context, *, as_json: bool) -> None:
+    """Say what is recorded, what is live, and what audits say about its risk."""
+    app = build(options.settings_of(ctx))
+    try:
+        store = app.store
+        calls = store.count()
+        live = [
+            {**deployment.to_dict(), **live_risk(store, deployment.specialist)}
+            for deployment in state.deployments(store)
+        ]
+        tasks = state.load_tasks(store)
+    finally:
+        app.close()
+    if as_json:
+        echo_json({"calls": calls, "tasks": len(tasks), "live": live})
+        return
+    click.echo(f"{calls} calls recorded, {len(tasks)} tasks discovered, {len(live)} specialists live.")
+    for found in live:
+        click.echo(
+            f"{found['specialist']}: {len(found['tasks'])} task(s), threshold {found['threshold']:.3f}, "
+            f"certified risk {found['alpha']:.1%}; {found['audited']} audits, "
+            f"{found['disagreements']} disagreed, "
+            f"live risk {found['risk_low']:.1%} to {found['risk_high']:.1%}"
+        )
