@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -112,4 +111,4 @@ def measure(calls: list[Call]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -52,7 +52,7 @@ def curate(
             hint="`offramp tasks` shows which tasks have calls to learn from.",
         )
     parts, repeats = set_apart(split(items, shares))
-    leakage = find_leakage(parts)
+    leakage = find_leakage(parts, repeats)
     require_clean(leakage)
     facts = {
         task.id: observe((i.call.request, i.answer) for i in parts["train"] if i.task == task.id)

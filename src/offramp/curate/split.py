@@ -95,23 +95,27 @@ def split(items: Sequence[Item], shares: Shares) -> dict[str, tuple[Item, ...]]:
     return {name: tuple(members) for name, members in parts.items()}
 
 
-def find_leakage(parts: Mapping[str, Sequence[Item]]) -> Leakage:
-    """Count what parts share, from the calls themselves and not from how they were split."""
+def find_leakage(parts: Mapping[str, Sequence[Item]], repeats: Mapping[str, Sequence[Item]]) -> Leakage:
+    """Count what parts share, from the calls themselves and not from how they were split.
+
+    Args:
+        parts: Items by part.
+        repeats: By part, what was set apart from it; a session may begin with a repeat.
+    """
     sessions: dict[str, set[str]] = {}
     keys: dict[str, set[str]] = {}
-    begins: dict[str, dict[str, float]] = {}
+    out_of_order = 0
+    late = -math.inf
     for name in PARTS:
-        for item in parts.get(name, ()):
+        begins: dict[str, float] = {}
+        for item in (*parts.get(name, ()), *repeats.get(name, ())):
             session = session_of(item)
             sessions.setdefault(session, set()).add(name)
+            begins[session] = min(item.call.at, begins.get(session, math.inf))
+        for item in parts.get(name, ()):
             keys.setdefault(near_key(item.task, payload_of(item.call.request)), set()).add(name)
-            begin = begins.setdefault(name, {})
-            begin[session] = min(item.call.at, begin.get(session, math.inf))
-    late = -math.inf
-    out_of_order = 0
-    for own in (begins[name] for name in PARTS if name in begins):
-        out_of_order += sum(1 for at in own.values() if at < late)
-        late = max(late, *own.values())
+        out_of_order += sum(1 for at in begins.values() if at < late)
+        late = max(late, *begins.values()) if begins else late
     return Leakage(
         sessions=sum(1 for names in sessions.values() if len(names) > 1),
         near_duplicates=sum(1 for names in keys.values() if len(names) > 1),

@@ -41,8 +41,8 @@ def items_of(rows: list[tuple[str, str, float, str]]) -> list[Item]:
 
 @given(ROWS, SHARES)
 def test_nothing_leaks_from_part_to_part(rows: list[tuple[str, str, float, str]], shares: Shares) -> None:
-    parts, _ = set_apart(split(items_of(rows), shares))
-    assert find_leakage(parts) == Leakage(0, 0, 0)
+    parts, repeats = set_apart(split(items_of(rows), shares))
+    assert find_leakage(parts, repeats) == Leakage(0, 0, 0)
 
 
 @given(ROWS, SHARES)
@@ -108,9 +108,16 @@ def test_a_repeat_of_an_earlier_part_is_set_apart() -> None:
     ],
 )
 def test_each_leak_is_found_and_stops_the_work(parts: dict[str, list[Item]], leakage: Leakage) -> None:
-    assert find_leakage(parts) == leakage
+    assert find_leakage(parts, {}) == leakage
     with pytest.raises(BadInput, match="leaks"):
         require_clean(leakage)
+
+
+def test_a_session_that_begins_with_a_repeat_is_in_order() -> None:
+    rows = [item(0, "a", "x"), item(1, "b", "x"), item(2, "c", "y"), item(3, "b", "z")]
+    parts, repeats = set_apart(split(rows, Shares(0.25, 0.5, 0.25, 0.0)))
+    assert [i.call.session for i in repeats["validation"]] == ["b"]
+    assert find_leakage(parts, repeats).is_clean
 
 
 def test_a_clean_split_passes() -> None:

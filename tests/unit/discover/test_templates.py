@@ -33,12 +33,12 @@ def test_what_is_aligned_matches_every_text_it_came_from(texts: list[str]) -> No
 
 @given(st.lists(FILLING, min_size=3, max_size=12, unique=True), FILLING)
 def test_a_mined_template_matches_an_unseen_filling(seen: list[str], unseen: str) -> None:
-    # Fillings that all open alike rightly widen the template.
-    families = mine([FRAME.format(f"slot{i} {f}") for i, f in enumerate(seen)], open_start=False)
+    # What all fillings open or close with is rightly part of the template.
+    families = mine([FRAME.format(f"open{i} {f} close{i}") for i, f in enumerate(seen)], open_start=False)
     assert len(families) == 1
     assert sorted(families[0].members) == list(range(len(seen)))
-    common = families[0].template.anchors[1:-1]
-    assert common or families[0].template.matches(FRAME.format(f"slotted {unseen}"))
+    shared_inside = families[0].template.anchors[1:-1]
+    assert shared_inside or families[0].template.matches(FRAME.format(f"an {unseen}"))
 
 
 def test_prompts_of_a_template_are_found_among_others() -> None:
