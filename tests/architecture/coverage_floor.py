@@ -1,4 +1,4 @@
-"""Line coverage of the pure packages, checked after a run with coverage: `python -m tests.architecture.coverage_floor`.
+"""Line coverage of the pure packages, checked after a run of pytest with coverage.
 
 Floors may only rise.
 """
