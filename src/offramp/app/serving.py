@@ -176,8 +176,12 @@ class WorkerProcess:
         path = Path(self._folder.name) / digest([*names], size=6)
         command = [*_command(self._app, "worker"), "--socket", str(path)]
         command += ["--base", self._app.settings.train.base, *names]
+        # Its standard input ends when this process does, however that comes about; so does the worker.
         process = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, start_new_session=True
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
         assert process.stdout is not None
         try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from pathlib import Path
 
 import click
@@ -21,5 +24,12 @@ from offramp.upstream.serving import run
 def command(ctx: click.Context, path: Path, base: str | None, specialists: tuple[str, ...]) -> None:
     """Serve specialists on a Unix socket."""
     app = build(options.settings_of(ctx, train__base=base))
+    threading.Thread(target=_end_with_gateway, name="gateway watch", daemon=True).start()
     live = LiveSpecialists(app, specialists)
     run(Worker(live.propose).serve(path, ready=lambda: click.echo("ready")))
+
+
+def _end_with_gateway() -> None:
+    """Wait for the end of standard input, which the gateway holds open, and end with it."""
+    sys.stdin.buffer.read()
+    os._exit(0)

@@ -17,13 +17,14 @@ from offramp.app.build import heavy
 from offramp.app.summary import Tally, Unseen, summarise
 from offramp.certify.agreement import agree
 from offramp.core.call import OutputType
-from offramp.core.errors import OfframpError
+from offramp.core.errors import BadInput, OfframpError, StorageError
 from offramp.demo import drive, traffic
 from offramp.demo.processes import command, fetch
 from offramp.loop import state
 from offramp.loop.night import Goal
 from offramp.loop.pipeline import Stages, find_tasks, run_night
 from offramp.report.page import render_page
+from offramp.report.task_list import render_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,9 +82,7 @@ def run(demo: Demo) -> Summary:
             not at all.
     """
     stages, started = Stages(), time.perf_counter()
-    home = demo.out / "home"
-    shutil.rmtree(home, ignore_errors=True)
-    demo.out.mkdir(parents=True, exist_ok=True)
+    home = _fresh_home(demo.out)
     app = build(replace(demo.settings, home=home))
     demo.say("1. Reading the bundled traffic")
     sessions = traffic.load(demo.limit)
@@ -95,6 +94,7 @@ def run(demo: Demo) -> Summary:
             gateway = _start(running, app, demo, stages)
             _drive_seen(gateway, seen, known, demo, stages)
             found = find_tasks(app.store, stages, demo.say, days=DAYS * traffic.SEEN_SHARE)
+            demo.say(render_tasks(found[1].tasks))
             goal = Goal(
                 demo.settings.certify.alpha, demo.settings.certify.delta, seed=demo.settings.train.seed
             )
@@ -117,6 +117,19 @@ def run(demo: Demo) -> Summary:
         app.close()
     write(demo.out, summary)
     return summary
+
+
+def _fresh_home(out: Path) -> Path:
+    """Make room for this run's store; only a store of offramp's own is ever removed."""
+    home = out / "home"
+    if home.exists():
+        if any(home.iterdir()) and not (home / "master.key").exists():
+            raise BadInput(
+                f"{home} exists and is no store of offramp.", hint="Name another folder with --out."
+            )
+        shutil.rmtree(home)
+    out.mkdir(parents=True, exist_ok=True)
+    return home
 
 
 def write(out: Path, summary: Summary) -> None:
@@ -163,10 +176,10 @@ def _drive_seen(
     started = time.perf_counter()
     recording = _settled(gateway)
     stages.timed("record", started)
-    demo.say(
-        f"4. Recorded {recording['written']} calls, masked and encrypted; "
-        f"{recording['dropped'] + recording['failed']} lost"
-    )
+    lost = recording["dropped"] + recording["failed"]
+    if lost:
+        raise StorageError(f"{lost} of {total} calls could not be recorded: {recording['error']}")
+    demo.say(f"4. Recorded {recording['written']} calls, masked and encrypted; none lost")
 
 
 def _settled(gateway: str) -> dict[str, Any]:
