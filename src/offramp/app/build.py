@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offramp.core.errors import MissingExtra
+from offramp.core.errors import MissingExtra, NotFound
 from offramp.record.parse import Parser
 from offramp.record.process import Writer
 from offramp.record.pseudonym import Pseudonyms
@@ -43,9 +43,9 @@ class App:
 
     @cached_property
     def key(self) -> bytes:
-        """The master key, created with the home folder on first use."""
+        """The master key, created with the home folder on first use; never beside a store that has one."""
         self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return load_key(self.settings.key_path, create=True)
+        return load_key(self.settings.key_path, create=not self.settings.store_path.exists())
 
     @cached_property
     def store(self) -> Store:
@@ -138,8 +138,21 @@ class App:
             self.store.close()
 
 
-def build(settings: Settings) -> App:
-    """Make the app for some settings; nothing is opened yet."""
+def build(settings: Settings, *, existing: bool = False) -> App:
+    """Make the app for some settings; nothing is opened yet.
+
+    Args:
+        settings: The settings.
+        existing: For commands that only make sense on what was recorded before.
+
+    Raises:
+        NotFound: There is no store yet, and ``existing`` asks for one; nothing was created.
+    """
+    if existing and not settings.store_path.exists():
+        raise NotFound(
+            f"There is no store yet at {settings.store_path}.",
+            hint="Send traffic through `offramp serve`, or `offramp import LOGS`.",
+        )
     return App(settings)
 
 

@@ -7,6 +7,7 @@ import logging
 import random
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ from offramp.app.watch import FirstOfSession, StoredAudit, live_risk
 from offramp.certify.agreement import agree
 from offramp.core.call import OutputType
 from offramp.core.errors import EngineError
-from offramp.core.json import digest
 from offramp.discover.assign import Assigner
 from offramp.engine.remote import RemoteSpecialists
 from offramp.loop import state
@@ -23,7 +23,7 @@ from offramp.route import SpecialistRouter
 from offramp.upstream.openai import OpenAIUpstream, Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from offramp.app.build import App
     from offramp.core.call import Answer
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("offramp.app")
 
 POLL_S = 1.0
+RETRY_S = 30.0
+"""Seconds until a worker that did not get ready is tried again."""
 WORKER_START_S = 120.0
 PROPOSAL_TIMEOUT_S = 10.0
 
@@ -45,19 +47,22 @@ class Backstage:
 
     Args:
         app: The installation.
+        command: Gives the command line of a child process ("recorder", "worker"), without its arguments.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, *, command: Callable[[App, str], list[str]] | None = None) -> None:
         self._app = app
         settings = app.settings
+        command = command or command_of
         self.upstream = OpenAIUpstream(
             settings.gateway.upstream, timeouts=Timeouts(silence=settings.gateway.timeout_s)
         )
-        self.tap = Tap(_command(app, "recorder"), capacity=settings.record.queue)
+        self.tap = Tap(command(app, "recorder"), capacity=settings.record.queue)
         self._assigner: Assigner | None = None
         self._outputs: dict[str, OutputType] = {}
-        self._worker = WorkerProcess(app)
+        self._worker = WorkerProcess([*command(app, "worker"), "--base", settings.train.base])
         self._deployed: list[Deployment] = []
+        self._failed: tuple[set[str], float] = (set(), 0.0)
         self._rolled_back: dict[str, str] = {}
         self.router = SpecialistRouter(
             assign=self._assign,
@@ -71,10 +76,21 @@ class Backstage:
         )
 
     async def __aenter__(self) -> Backstage:
-        """Start the recorder and whatever is live."""
+        """Start the recorder and whatever is live.
+
+        Raises:
+            StorageError: The store cannot be opened.
+        """
         if self._app.settings.record.enabled:
             await self.tap.start()
-        await self._refresh()
+        try:
+            await self._refresh()
+        except EngineError as error:
+            # Traffic must not wait for specialists: the teacher answers.
+            log.error("Specialists could not be started: %s", error)  # noqa: TRY400 - it says all there is
+        except BaseException:
+            await self._close()
+            raise
         self._watching = asyncio.create_task(self._watch())
         return self
 
@@ -82,6 +98,9 @@ class Backstage:
         """Stop watching, end the worker, let the recorder write what it holds."""
         self._watching.cancel()
         await asyncio.gather(self._watching, return_exceptions=True)
+        await self._close()
+
+    async def _close(self) -> None:
         await self._worker.stop()
         await self.tap.close()
         await self.upstream.aclose()
@@ -130,32 +149,53 @@ class Backstage:
     async def _refresh(self) -> None:
         """Make what is live what the store says; a new worker is ready before the old one goes."""
         wanted = state.deployments(self._app.store)
+        names = {deployment.specialist for deployment in wanted}
+        if names <= self._worker.open:
+            self._deploy(wanted)
+            return
+        # What was taken out goes at once, whether or not the rest can be opened.
+        self._deploy([deployment for deployment in wanted if deployment.specialist in self._worker.open])
+        failed, at = self._failed
+        if names == failed and time.monotonic() < at + RETRY_S:
+            return
+        try:
+            await self._worker.replace(sorted(names))
+        except EngineError:
+            self._failed = (names, time.monotonic())
+            raise
+        self._deploy(wanted)
+
+    def _deploy(self, wanted: list[Deployment]) -> None:
         if wanted == self._deployed:
             return
-        names = [deployment.specialist for deployment in wanted]
-        if not set(names) <= set(self._worker.open):
-            await self._worker.replace(names)
         self._outputs = {task.id: task.output for task in state.load_tasks(self._app.store)}
         rules = state.load_assigner(self._app.store)
         self._assigner = Assigner.from_dict(rules) if rules else None
         self.router.deploy(wanted)
         self._deployed = wanted
-        log.info("Live: %s", ", ".join(names) or "nothing")
+        log.info("Live: %s", ", ".join(deployment.specialist for deployment in wanted) or "nothing")
 
 
 class WorkerProcess:
     """The worker process and the connection to it.
 
     Args:
-        app: The installation whose specialists it opens.
+        command: Starts it; the socket and the specialists' ids are appended.
     """
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = list(command)
         self._folder = tempfile.TemporaryDirectory(prefix="offramp-")
+        self._starts = 0
         self._process: asyncio.subprocess.Process | None = None
         self._remote: RemoteSpecialists | None = None
-        self.open: tuple[str, ...] = ()
+        self._names: frozenset[str] = frozenset()
+
+    @property
+    def open(self) -> frozenset[str]:
+        """Ids of the specialists that the present worker serves; none where it has died."""
+        alive = self._process is not None and self._process.returncode is None
+        return self._names if alive else frozenset()
 
     async def ask(self, specialist: str, task: str, request: JsonObject) -> Proposal:
         """Ask the present worker.
@@ -173,27 +213,26 @@ class WorkerProcess:
         Raises:
             EngineError: The new one did not get ready; the old one goes on.
         """
-        path = Path(self._folder.name) / digest([*names], size=6)
-        command = [*_command(self._app, "worker"), "--socket", str(path)]
-        command += ["--base", self._app.settings.train.base, *names]
+        self._starts += 1
+        path = Path(self._folder.name) / f"worker-{self._starts}"
         # Its standard input ends when this process does, however that comes about; so does the worker.
         process = await asyncio.create_subprocess_exec(
-            *command,
+            *self._command,
+            "--socket",
+            str(path),
+            *names,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
-        assert process.stdout is not None
         try:
-            ready = await asyncio.wait_for(process.stdout.readline(), WORKER_START_S)
-        except TimeoutError:
-            ready = b""
-        if ready.strip() != b"ready":
+            await _await_ready(process, names)
+        except BaseException:
             await _end(process)
-            raise EngineError(f"The worker for {', '.join(names)} did not get ready.")
+            raise
         before = (self._process, self._remote)
         self._process, self._remote = process, RemoteSpecialists(path, timeout_s=PROPOSAL_TIMEOUT_S)
-        self.open = tuple(names)
+        self._names = frozenset(names)
         await _discard(*before)
 
     async def stop(self) -> None:
@@ -201,6 +240,16 @@ class WorkerProcess:
         await _discard(self._process, self._remote)
         self._process = self._remote = None
         self._folder.cleanup()
+
+
+async def _await_ready(process: asyncio.subprocess.Process, names: Sequence[str]) -> None:
+    assert process.stdout is not None
+    try:
+        ready = await asyncio.wait_for(process.stdout.readline(), WORKER_START_S)
+    except TimeoutError:
+        ready = b""
+    if ready.strip() != b"ready":
+        raise EngineError(f"The worker for {', '.join(names)} did not get ready.")
 
 
 async def _discard(process: asyncio.subprocess.Process | None, remote: RemoteSpecialists | None) -> None:
@@ -216,6 +265,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-def _command(app: App, name: str) -> list[str]:
+def command_of(app: App, name: str) -> list[str]:
+    """Return the command line of a child process, without its own arguments."""
     home = str(app.settings.home.resolve())
     return [sys.executable, "-m", "offramp", "--home", home, name]

@@ -34,7 +34,7 @@ def command(
     Nothing goes live by this: `offramp promote` does that.
     """
     settings = options.settings_of(ctx, certify__alpha=alpha, certify__delta=delta, train__base=base)
-    app = build(settings)
+    app = build(settings, existing=True)
     say = options.progress_line()
     try:
         stages = Stages()

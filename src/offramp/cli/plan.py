@@ -21,7 +21,7 @@ GIB = 1 << 30
 def command(ctx: click.Context, device: str | None, prices: str | None, *, as_json: bool) -> None:
     """Say what the certified specialists need on a device, what it costs, and when that pays."""
     settings = options.settings_of(ctx, plan__device=device, plan__prices=prices)
-    app = build(settings)
+    app = build(settings, existing=True)
     try:
         planned = make_plan(app.store, settings)
     finally:

@@ -19,7 +19,7 @@ def command(ctx: click.Context, task: str | None, *, as_json: bool) -> None:
 
     A running gateway takes them up within seconds.
     """
-    app = build(options.settings_of(ctx))
+    app = build(options.settings_of(ctx), existing=True)
     try:
         deployed = state.promote(app.store, task)
     finally:

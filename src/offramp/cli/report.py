@@ -22,7 +22,7 @@ from offramp.report.page import render_page
 def command(ctx: click.Context, out: Path, *, as_json: bool) -> None:
     """Write one self-contained HTML page: tasks, certificates, refusals, costs."""
     settings = options.settings_of(ctx)
-    app = build(settings)
+    app = build(settings, existing=True)
     try:
         summary = summarise(app.store, settings)
     finally:

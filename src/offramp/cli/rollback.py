@@ -16,7 +16,7 @@ from offramp.loop import state
 @click.pass_context
 def command(ctx: click.Context, task: str, *, as_json: bool) -> None:
     """Take the specialist of TASK (a task's id or a specialist's) out of service."""
-    app = build(options.settings_of(ctx))
+    app = build(options.settings_of(ctx), existing=True)
     try:
         out = state.roll_back(app.store, task)
     finally:

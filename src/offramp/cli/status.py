@@ -16,7 +16,7 @@ from offramp.loop import state
 @click.pass_context
 def command(ctx: click.Context, *, as_json: bool) -> None:
     """Say what is recorded, what is live, and what audits say about its risk."""
-    app = build(options.settings_of(ctx))
+    app = build(options.settings_of(ctx), existing=True)
     try:
         store = app.store
         calls = store.count()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+
 import click
 
 from offramp.app import build
@@ -17,7 +18,7 @@ from offramp.report.task_list import render_tasks
 @click.pass_context
 def command(ctx: click.Context, *, as_json: bool) -> None:
     """Discover the tasks in the recorded calls: how large they are, and whether they are convertible."""
-    app = build(options.settings_of(ctx))
+    app = build(options.settings_of(ctx), existing=True)
     try:
         _, discovery = find_tasks(app.store, Stages(), lambda _: None)
     finally:

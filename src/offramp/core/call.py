@@ -101,7 +101,7 @@ def answer_of(response: JsonObject) -> Answer | None:
     choices = response.get("choices")
     if not isinstance(choices, list) or len(choices) != 1:
         return None
-    choice = choices[0]
+    choice = choices[0] if isinstance(choices[0], dict) else {}
     message = choice.get("message")
     if not isinstance(message, dict) or choice.get("finish_reason") == "length" or message.get("refusal"):
         return None
@@ -116,21 +116,25 @@ def _tool_calls(message: JsonObject) -> tuple[ToolCall, ...] | None:
     raw = message.get("tool_calls") or []
     if message.get("function_call"):
         raw = [{"function": message["function_call"]}]
-    calls: list[ToolCall] = []
-    for item in raw:
-        function = item.get("function") or {}
-        arguments = decode_json(function.get("arguments") or "{}")
-        if not isinstance(function.get("name"), str) or not isinstance(arguments, dict):
-            return None
-        calls.append(ToolCall(function["name"], arguments))
-    return tuple(calls)
+    calls = [_tool_call(item) for item in raw] if isinstance(raw, list) else [None]
+    whole = tuple(call for call in calls if call is not None)
+    return whole if len(whole) == len(calls) else None
+
+
+def _tool_call(item: object) -> ToolCall | None:
+    function = item.get("function") if isinstance(item, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        return None
+    text = function.get("arguments") or "{}"
+    arguments = decode_json(text) if isinstance(text, str) else None
+    return ToolCall(function["name"], arguments) if isinstance(arguments, dict) else None
 
 
 def decode_json(text: str) -> Any:
-    """Decode JSON text, or return None where it is none."""
+    """Decode JSON text, or return None where it is none, or is nested deeper than can be read."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

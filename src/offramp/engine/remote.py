@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from typing import TYPE_CHECKING
 
 import orjson
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from offramp.core.json import JsonObject
+
+
+log = logging.getLogger(__name__)
 
 
 class RemoteSpecialists:
@@ -78,12 +82,17 @@ class RemoteSpecialists:
             return writer
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while line := await reader.readline():
-            message = orjson.loads(line)
-            reply = self._pending.get(message["id"])
-            if reply is not None and not reply.done():
-                reply.set_result(message)
-        writer.close()
-        for reply in self._pending.values():
-            if not reply.done():
-                reply.set_exception(EngineError("The worker went away.", hint="The call defers."))
+        try:
+            while line := await reader.readline():
+                message = orjson.loads(line)
+                reply = self._pending.get(message["id"])
+                if reply is not None and not reply.done():
+                    reply.set_result(message)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("The worker's connection broke: %s", error)
+        finally:
+            # However it ended: nobody waits for answers that cannot come.
+            writer.close()
+            for reply in self._pending.values():
+                if not reply.done():
+                    reply.set_exception(EngineError("The worker went away.", hint="The call defers."))

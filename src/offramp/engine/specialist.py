@@ -54,7 +54,7 @@ class Card:
         kind: ``"cache"``, ``"classifier"`` or ``"lora"``.
         tasks: Its tasks by id.
         base: Base model of a ``lora`` specialist.
-        dataset: Hash of the training calls' ids (lineage).
+        dataset: Hash of the ids of the training and validation calls (lineage).
         created: Seconds since the epoch.
         training: Figures of the training run.
     """

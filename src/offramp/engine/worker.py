@@ -59,11 +59,18 @@ class Worker:
             await self._answer_batches()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while line := await reader.readline():
-            message = orjson.loads(line)
-            question = Question(message["specialist"], message["task"], message["request"])
-            await self._waiting.put((question, message["id"], writer))
-        writer.close()
+        try:
+            while line := await reader.readline():
+                message = orjson.loads(line)
+                question = Question(message["specialist"], message["task"], message["request"])
+                await self._waiting.put((question, int(message["id"]), writer))
+        except (ValueError, TypeError, KeyError) as error:
+            # Whoever speaks another protocol gets no answer, and must not wait for one.
+            log.warning("A connection sent no question (%s) and was closed", type(error).__name__)
+        except OSError as error:
+            log.warning("A connection broke: %s", error)
+        finally:
+            writer.close()
 
     async def _answer_batches(self) -> None:
         while True:
@@ -73,19 +80,20 @@ class Worker:
             replies = await asyncio.to_thread(self._replies, [question for question, _, _ in batch])
             for (_, number, writer), reply in zip(batch, replies, strict=True):
                 if not writer.is_closing():
-                    writer.write(orjson.dumps({"id": number, **reply}) + b"\n")
+                    writer.write(b'{"id":%d,' % number + reply[1:] + b"\n")
 
-    def _replies(self, questions: list[Question]) -> list[JsonObject]:
+    def _replies(self, questions: list[Question]) -> list[bytes]:
+        """Return one JSON object per question, without its id."""
         try:
-            return [encode(proposal) for proposal in self._propose(questions)]
+            return [orjson.dumps(encode(proposal)) for proposal in self._propose(questions)]
         except OfframpError as error:
             if len(questions) == 1:
-                return [{"error": str(error)}]
+                return [orjson.dumps({"error": str(error)})]
         except Exception:
             # The process edge: one bad request must not end the worker, and the call defers.
             log.exception("A specialist failed")
             if len(questions) == 1:
-                return [{"error": "The specialist failed; see the worker's log."}]
+                return [orjson.dumps({"error": "The specialist failed; see the worker's log."})]
         # One by one, so that only the question at fault goes without an answer.
         return [reply for question in questions for reply in self._replies([question])]
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 LEAST_RECURRING = 0.2
 """Share of training calls whose whole answer recurs, below which answers are no labels."""
 
-LEAST_SEEN = 2
+LEAST_SEEN = 3
 """Answers seen fewer times in training are no class of their own."""
 
 
@@ -94,8 +94,12 @@ class Brief:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the training calls' ids."""
-        return digest([item.call.id for item in self.train])
+        """Hash of the ids of the calls it is fitted on, those its confidence is fitted on included.
+
+        A specialist of one id has one confidence: another one would void the threshold of its certificate.
+        """
+        fitted = (self.train, self.dataset.parts["validation"], self.dataset.repeats["validation"])
+        return digest([[item.call.id for item in items] for items in fitted])
 
 
 def make(kind: str, brief: Brief, workshop: Workshop) -> Specialist:

@@ -114,7 +114,7 @@ def run_night(
         say(f"{unit.name}: {sizes}")
     goal = replace(goal, round=state.rounds(store) + 1)
     conversions = convert(datasets, workshop, goal, say)
-    state.save_conversions(store, conversions, goal.round)
+    state.save_conversions(store, conversions, goal.round, partial=task is not None)
     for conversion in conversions:
         for stage, seconds in conversion.seconds.items():
             stages.seconds[stage] = stages.seconds.get(stage, 0.0) + seconds

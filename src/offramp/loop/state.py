@@ -11,7 +11,7 @@ from offramp.core.errors import NotFound
 from offramp.core.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from offramp.core.json import JsonObject
     from offramp.loop.night import Conversion
@@ -47,18 +47,30 @@ def rounds(store: Store) -> int:
     return int((store.get(RUN, "rounds") or {"n": 0})["n"])
 
 
-def save_conversions(store: Store, conversions: Iterable[Conversion], round_: int) -> None:
+def save_conversions(
+    store: Store, conversions: Sequence[Conversion], round_: int, *, partial: bool = False
+) -> None:
     """Write what a night found, and the confidence of every certified specialist.
 
     Nothing goes live by this: see `promote`.
+
+    Args:
+        store: Where it goes.
+        conversions: One for each unit.
+        round_: Number of the round.
+        partial: Whether these are some of the units only; conversions of other tasks stay then.
     """
-    for key in store.documents(CONVERSION):
-        store.delete(CONVERSION, key)
+    # First, because calibration calls were looked at, whatever of the rest gets written.
+    store.put(RUN, "rounds", {"n": round_})
     for conversion in conversions:
-        store.put(CONVERSION, unit_key(conversion), encode(conversion))
         if conversion.certified and conversion.confidence is not None:
             store.put(CONFIDENCE, conversion.specialist, conversion.confidence.to_dict())
-    store.put(RUN, "rounds", {"n": round_})
+        store.put(CONVERSION, unit_key(conversion), encode(conversion))
+    written = {unit_key(conversion) for conversion in conversions}
+    tasks = {task.id for conversion in conversions for task in conversion.unit.tasks}
+    for key, value in store.documents(CONVERSION).items():
+        if key not in written and not (partial and tasks.isdisjoint(value["tasks"])):
+            store.delete(CONVERSION, key)
 
 
 def encode(conversion: Conversion) -> JsonObject:

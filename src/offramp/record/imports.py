@@ -29,6 +29,9 @@ CHARACTERS_PER_TOKEN = 4
 _REQUEST_KEYS = ("model", "tools", "functions", "response_format", "temperature", "user", "metadata")
 _TIMES = ("ts", "timestamp", "created_at", "time")
 _SHOWN = 60
+_LEAVE_OUT = "--skip-broken leaves such lines out."
+_LATEST_S = 1e11
+"""Seconds of the year 5138; a larger time is in milliseconds."""
 
 
 class Broken:
@@ -70,8 +73,12 @@ def read_calls(
             if not line.strip():
                 continue
             try:
-                row = _row(line, number, path)
-                yield _call(row, redact, pseudonyms, tracker)
+                yield _call(_row(line, number, path), redact, pseudonyms, tracker)
+            except RecursionError as error:
+                deep = BadInput(f"{path}, line {number} is nested too deeply.", hint=_LEAVE_OUT)
+                if broken is None:
+                    raise deep from error
+                broken.add(str(deep))
             except BadInput as error:
                 if broken is None:
                     raise
@@ -98,6 +105,7 @@ class _Row:
     status: int
     request: JsonObject
     response: JsonObject
+    usage: Usage
 
 
 def _row(line: bytes, number: int, path: Path) -> _Row:
@@ -111,12 +119,13 @@ def _row(line: bytes, number: int, path: Path) -> _Row:
             status=int((row.get("meta") or {}).get("status") or 200),
             request=request,
             response=response,
+            usage=_usage(request, response),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadInput(
             f"{path}, line {number} is no recorded call ({_why(error)}): {line[:_SHOWN]!r}.",
-            hint='Allowed: {"request": {...}, "response": {...}} or {"messages": [..., the answer]}; '
-            "--skip-broken leaves such lines out.",
+            hint='Allowed: {"request": {...}, "response": {...}} or {"messages": [..., the answer]}. '
+            + _LEAVE_OUT,
         ) from error
 
 
@@ -132,7 +141,7 @@ def _call(row: _Row, redact: Redact, pseudonyms: Pseudonyms, tracker: SessionTra
         request=masked["request"],
         response=masked["response"],
         status=row.status,
-        usage=_usage(row.request, row.response),
+        usage=row.usage,
     )
 
 
@@ -160,7 +169,7 @@ def _time(row: JsonObject, number: int) -> float:
     for key in _TIMES:
         value = row.get(key)
         if isinstance(value, int | float):
-            return float(value)
+            return value / 1000 if value > _LATEST_S else float(value)
         if isinstance(value, str):
             try:
                 at = datetime.fromisoformat(value)

@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
 
 from offramp.redact.chain import Chain
 from offramp.redact.keyed import Keyed
@@ -12,10 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from offramp.redact.rule import Rule
-
-# Timing says nothing about correctness, least of all on a shared machine.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 KEY = b"k" * 32
 
