@@ -48,10 +48,14 @@ class Backstage:
     Args:
         app: The installation.
         command: Gives the command line of a child process ("recorder", "worker"), without its arguments.
+        poll_s: Seconds between looks at what the store wants live.
     """
 
-    def __init__(self, app: App, *, command: Callable[[App, str], list[str]] | None = None) -> None:
+    def __init__(
+        self, app: App, *, command: Callable[[App, str], list[str]] | None = None, poll_s: float = POLL_S
+    ) -> None:
         self._app = app
+        self._poll_s = poll_s
         settings = app.settings
         command = command or command_of
         self.upstream = OpenAIUpstream(
@@ -139,7 +143,7 @@ class Backstage:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(self._poll_s)
             try:
                 await self._refresh()
             except Exception:

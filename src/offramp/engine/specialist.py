@@ -143,14 +143,15 @@ class Neighbours:
     """
 
     def __init__(self, vectors: NDArray[np.float32]) -> None:
-        self._vectors = vectors
+        # In the precision of the file, so that what is certified today is what is loaded tomorrow.
+        self._vectors = vectors.astype(np.float16).astype(np.float32)
 
     def similarity(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the largest cosine similarity of each row, shape (rows,)."""
         return np.asarray((vectors @ self._vectors.T).max(axis=1), np.float32)
 
     def save(self, folder: Path) -> None:
-        """Write into a specialist's folder, in half precision."""
+        """Write into a specialist's folder, in half precision, which is all there is."""
         np.save(folder / NEIGHBOURS, self._vectors.astype(np.float16))
 
     @classmethod

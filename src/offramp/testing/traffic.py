@@ -29,6 +29,7 @@ ROOMS = ("kitchen", "bedroom", "hall", "attic", "garage", "bathroom")
 SONGS = ("waltz", "anthem", "ballad", "lullaby", "polka", "march")
 FILLER = ("please", "today", "again", "soon", "maybe", "really", "just", "still", "now", "quite")
 
+PORT_SHARE = 0.8
 MINUTE = 60.0
 START = 1_700_000_000.0
 
@@ -95,14 +96,14 @@ class Agent:
         return ask(LIGHTS, self._worded(f"turn {state} {room}"), tools), use(f"light_{state}", room=room)
 
     def play(self) -> tuple[JsonObject, JsonObject]:
-        """Another tool call."""
-        song = self._rng.choice(SONGS)
+        """Another tool call; its argument is a word of the message that hardly recurs."""
+        song = f"{self._rng.choice(SONGS)}-{self._rng.randrange(10_000)}"
         tools = (tool("music_play", "title"), tool("music_stop"))
         return ask(MUSIC, self._worded(f"play {song}"), tools), use("music_play", title=song)
 
     def steer(self) -> tuple[JsonObject, JsonObject]:
-        """A tool call that nothing in the message tells."""
-        side = self._rng.choice(("port", "starboard"))
+        """A tool call that nothing in the message tells: mostly to port."""
+        side = "port" if self._rng.random() < PORT_SHARE else "starboard"
         tools = (tool("steer_port", "speed"), tool("steer_starboard", "speed"))
         return ask(ORACLE, self._worded("fog slow"), tools), use(f"steer_{side}", speed="slow")
 

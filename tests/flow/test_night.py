@@ -1,0 +1,235 @@
+"""A whole night on synthetic traffic: from recorded calls to what is promoted, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from offramp.core.errors import BadInput, NotFound
+from offramp.loop import state
+from offramp.loop.ladder import Workshop
+from offramp.loop.night import Goal
+from offramp.loop.pipeline import Stages, find_tasks, run_night
+from offramp.storage.sqlite import SqliteStore
+from offramp.testing.embedder import HashEmbedder
+from offramp.testing.engine import FakeTraining, RuleEngine
+from offramp.testing.memory_store import MemoryStore
+from offramp.testing.traffic import ROOMS, SONGS, Agent, calls_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from offramp.core.json import JsonObject
+    from offramp.core.model import EngineRequest
+    from offramp.loop.night import Conversion
+    from offramp.storage.port import Store
+
+SESSIONS = 300
+ALPHA, DELTA = 0.1, 0.2
+
+
+def assistant(request: EngineRequest) -> tuple[str, float]:
+    """What a well-trained adapter would do: knows lights and music, guesses in the fog."""
+    words = request.prompt.split()
+    rooms = [word for word in words if word in ROOMS]
+    songs = [word for word in words if word.startswith(SONGS)]
+    if rooms:
+        name = "light_on" if "on" in words else "light_off"
+        return f"{name} {json.dumps({'room': rooms[0]})}", -0.01
+    if songs:
+        return f"music_play {json.dumps({'title': songs[0]})}", -0.01
+    return 'steer_port {"speed":"slow"}', -0.01
+
+
+@dataclass
+class World:
+    """One installation's store and workshop."""
+
+    store: Store
+    folder: Path
+    training: FakeTraining = field(default_factory=FakeTraining)
+    said: list[str] = field(default_factory=list)
+    engines: int = 0
+
+    def record(self, *kinds: str, sessions: int = SESSIONS, seed: int = 0, first: int = 0) -> None:
+        agent = Agent(seed)
+        pairs = [getattr(agent, kind)() for _ in range(sessions) for kind in kinds]
+        self.store.append(calls_of(pairs, per_session=len(kinds), first=first))
+
+    def engine(self) -> RuleEngine:
+        self.engines += 1
+        return RuleEngine(assistant)
+
+    def night(self, *, task: str | None = None, goal: Goal | None = None) -> list[Conversion]:
+        stages = Stages()
+        found = find_tasks(self.store, stages, self.said.append)
+        workshop = Workshop(self.folder, HashEmbedder(), self.engine, self.training, "nano", lambda: 7.0)
+        goal = goal or Goal(ALPHA, DELTA)
+        return run_night(self.store, found, workshop, goal, stages, self.said.append, task=task)
+
+    def task(self, word: str) -> str:
+        """Id of the one task whose name holds a word."""
+        (found,) = [task.id for task in state.load_tasks(self.store) if word in task.name.lower()]
+        return found
+
+    def documents(self) -> JsonObject:
+        kinds = (state.CONVERSION, state.CONFIDENCE, state.DEPLOYMENT)
+        return {kind: self.store.documents(kind) for kind in kinds} | {"rounds": state.rounds(self.store)}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(MemoryStore(), tmp_path)
+
+
+def test_a_label_task_is_certified_and_goes_live(world: World) -> None:
+    world.record("route")
+    (conversion,) = world.night()
+    assert conversion.chosen.kind == "classifier"
+    assert conversion.certified
+    assert conversion.certificate is not None
+    assert conversion.certificate.risk_upper <= ALPHA
+    assert conversion.certificate.delta == pytest.approx(DELTA / 2)
+    (deployment,) = state.promote(world.store)
+    assert state.deployments(world.store) == [deployment]
+    assert deployment.specialist == conversion.specialist
+    assert deployment.threshold == conversion.certificate.threshold
+    assert world.training.runs == 0
+    assert world.engines == 0
+
+
+def test_the_same_night_on_sqlite_leaves_the_same_documents(world: World, tmp_path: Path) -> None:
+    on_disk = World(SqliteStore(tmp_path / "offramp.db", b"k" * 32), tmp_path / "specialists")
+    for one in (world, on_disk):
+        one.record("route", sessions=240)
+        one.night()
+        state.promote(one.store)
+    left, right = (json.loads(json.dumps(one.documents())) for one in (world, on_disk))
+    for documents in (left, right):
+        for conversion in documents[state.CONVERSION].values():
+            conversion.pop("seconds")
+            for trial in (conversion["chosen"], *conversion["trials"]):
+                trial.pop("seconds")
+    assert left == right
+    on_disk.store.close()
+
+
+def test_a_task_that_nothing_predicts_is_refused_with_a_reason(world: World) -> None:
+    world.record("flip")
+    (conversion,) = world.night()
+    assert not conversion.certified
+    assert conversion.chosen.kind == "keep_llm"
+    assert state.promote(world.store) == []
+    assert "keep the LLM" in world.said[-1]
+
+
+def test_free_text_is_no_unit_at_all(world: World) -> None:
+    world.record("rhyme", "route")
+    (conversion,) = world.night()
+    assert [task.output.value for task in conversion.unit.tasks] == ["label"]
+    verse = next(task for task in state.load_tasks(world.store) if not task.convertible)
+    with pytest.raises(NotFound, match="not convertible: Free text"):
+        world.night(task=verse.id)
+
+
+def test_a_group_defers_the_member_that_guesses(world: World) -> None:
+    world.record("light", "play", "steer", sessions=SESSIONS)
+    (conversion,) = world.night()
+    assert conversion.chosen.kind == "lora"
+    assert conversion.certified
+    assert conversion.certificate is not None
+    deferred = {member.task for member in conversion.certificate.members if member.deferred}
+    (fog,) = [task.id for task in conversion.unit.tasks if "boat" in task.name.lower()]
+    assert deferred == {fog}
+    (deployment,) = state.promote(world.store, conversion.unit.tasks[0].id)
+    assert set(deployment.tasks) == {task.id for task in conversion.unit.tasks} - {fog}
+    assert deployment.scope == "group"
+    assert sum(deployment.mix.values()) == pytest.approx(1.0)
+
+
+def test_every_night_spends_from_the_same_delta(world: World) -> None:
+    world.record("route")
+    deltas = [world.night()[0].certificate for _ in range(3)]
+    spent = [certificate.delta for certificate in deltas if certificate is not None]
+    assert spent == pytest.approx([DELTA / 2, DELTA / 6, DELTA / 12])
+    assert state.rounds(world.store) == 3
+
+
+def test_units_of_one_night_share_its_delta(world: World) -> None:
+    world.record("route", "light")
+    first, second = world.night()
+    assert first.certificate is not None
+    assert second.certificate is not None
+    assert [first.certificate.delta, second.certificate.delta] == pytest.approx([DELTA / 4] * 2)
+
+
+def test_an_interrupted_night_leaves_the_store_and_the_next_one_works(world: World) -> None:
+    world.record("light", "play")
+    world.training.trouble = KeyboardInterrupt()
+    before = world.documents()
+    with pytest.raises(KeyboardInterrupt):
+        world.night()
+    assert world.documents() == before
+    assert not list(world.folder.glob("lora-*/specialist.json"))
+    (conversion,) = world.night()
+    assert conversion.certified
+    assert world.training.runs == 1
+    assert (world.folder / conversion.specialist / "specialist.json").is_file()
+
+
+def test_the_same_data_opens_the_same_specialist_again(world: World) -> None:
+    world.record("light", "play")
+    (first,) = world.night()
+    (second,) = world.night()
+    assert second.specialist == first.specialist
+    assert second.confidence == first.confidence
+    assert world.training.runs == 1
+
+
+def test_more_data_makes_another_specialist(world: World) -> None:
+    world.record("route")
+    (first,) = world.night()
+    world.record("route", sessions=60, seed=1, first=SESSIONS)
+    (second,) = world.night()
+    assert second.specialist != first.specialist
+
+
+def test_converting_one_task_keeps_the_others(world: World) -> None:
+    world.record("route", "light")
+    world.night()
+    label = next(task for task in state.load_tasks(world.store) if task.output.value == "label")
+    (again,) = world.night(task=label.id)
+    assert [task.id for task in again.unit.tasks] == [label.id]
+    assert len(world.store.documents(state.CONVERSION)) == 2
+    assert len(state.promote(world.store)) == 2
+
+
+def test_a_full_night_forgets_units_that_are_gone(world: World) -> None:
+    world.record("route")
+    world.store.put(state.CONVERSION, "t-gone", {"certified": True, "tasks": ["t-gone"]})
+    world.night()
+    assert "t-gone" not in world.store.documents(state.CONVERSION)
+
+
+def test_an_unknown_task_is_named(world: World) -> None:
+    world.record("route", sessions=70)
+    with pytest.raises(NotFound, match="no task 't-nowhere' among the 1"):
+        world.night(task="t-nowhere")
+
+
+def test_what_specialists_answered_teaches_nothing(world: World) -> None:
+    agent = Agent()
+    calls = calls_of([agent.route() for _ in range(70)])
+    theirs = [replace(call, route="classifier-1") for call in calls[::2]]
+    world.store.append([*theirs, *calls[1::2]])
+    read, discovery = find_tasks(world.store, Stages(), world.said.append)
+    assert len(read) == 35
+    assert sum(task.calls for task in discovery.tasks) == 35
+
+
+def test_nothing_recorded_is_a_clear_error(world: World) -> None:
+    with pytest.raises(BadInput, match="No calls are recorded yet"):
+        world.night()
