@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from offramp.core.model import EngineRequest
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from offramp.engine.specialist import TaskRequest
 
 OPINION = "opinion.npz"
+OVERRULE = 0.5
+"""Probability from which the classifier's tool replaces the generated one."""
+
 ADAPTER = "adapter"
 
 
@@ -58,41 +62,70 @@ class GenerativeSpecialist:
         return self._card
 
     def consider(self, items: Sequence[TaskRequest]) -> list[Considered]:
-        """Generate an answer to each item; see `Specialist.consider`."""
+        """Generate an answer to each item; see `Specialist.consider`.
+
+        Where the classifier is sure of another tool than the one generated, the answer is generated again
+        for that tool: on few examples it names tools better than a small base does, and the base copies
+        arguments better than anything else here.
+        """
         if not items:
             return []
-        cards = [task_of(self._card, item) for item in items]
-        completions = self._engine.complete(
-            [
-                EngineRequest(
-                    self._card.id,
-                    render_prompt(card.hint, item.request),
-                    constraint_of(item.request, card.output, card.facts),
-                )
-                for card, item in zip(cards, items, strict=True)
-            ]
-        )
         vectors = self._embedder.embed([payload_of(item.request) for item in items])
         tasks = tuple(self._card.tasks)
         opinions = self._opinion.probabilities(with_task(vectors, [item.task for item in items], tasks))
+        asked = [self._question(item) for item in items]
+        first = self._engine.complete(asked)
+        final = self._overruled(asked, first, opinions)
         similarity = self._neighbours.similarity(vectors)
         considered = []
-        for item, card, completion, opinion, near in zip(
-            items, cards, completions, opinions, similarity, strict=True
-        ):
-            answer = parse_completion(card.output, completion.text) if completion.finished else None
-            features = (*self._features(completion, opinion), float(near), *_hot(item.task, tasks))
-            considered.append(Considered(answer, features, float(near)))
+        for row, item in enumerate(items):
+            completion, near = final[row], float(similarity[row])
+            output = self._card.tasks[item.task].output
+            answer = parse_completion(output, completion.text) if completion.finished else None
+            features = (*self._features(first[row], completion, opinions[row]), near)
+            considered.append(Considered(answer, (*features, *_hot(item.task, tasks)), near))
         return considered
 
-    def _features(self, completion: Completion, opinion: NDArray[np.float64]) -> tuple[float, ...]:
-        name = completion.text.partition(" ")[0]
+    def _question(self, item: TaskRequest) -> EngineRequest:
+        card = task_of(self._card, item)
+        return EngineRequest(
+            self._card.id,
+            render_prompt(card.hint, item.request),
+            constraint_of(item.request, card.output, card.facts),
+        )
+
+    def _overruled(
+        self, asked: list[EngineRequest], first: list[Completion], opinions: NDArray[np.float64]
+    ) -> list[Completion]:
+        """Generate again, for the classifier's tool, where it is sure of another one."""
+        again: dict[int, EngineRequest] = {}
+        for row, (request, completion) in enumerate(zip(asked, first, strict=True)):
+            best = int(opinions[row].argmax())
+            name = self._opinion.classes[best]
+            shapes = request.constraint.tools if request.constraint else ()
+            wanted = tuple(shape for shape in shapes if shape.name == name)
+            if wanted and opinions[row][best] >= OVERRULE and name != _tool(completion):
+                assert request.constraint is not None
+                again[row] = replace(request, constraint=replace(request.constraint, tools=wanted))
+        final = list(first)
+        for row, completion in zip(again, self._engine.complete(list(again.values())), strict=True):
+            final[row] = completion
+        return final
+
+    def _features(
+        self, first: Completion, final: Completion, opinion: NDArray[np.float64]
+    ) -> tuple[float, ...]:
         classes = self._opinion.classes
+        name = _tool(final)
         seconded = float(opinion[classes.index(name)]) if name in classes else 0.0
+        generated, _, _, _, _ = confidence_features(first)
+        _, *rest = confidence_features(final)
         return (
-            *confidence_features(completion),
+            generated,
+            *rest,
             math.log(seconded + 1e-6),
             *margins(opinion),
+            float(_tool(first) == name),
             float(classes[int(opinion.argmax())] == name),
         )
 
@@ -129,6 +162,10 @@ def confidence_features(completion: Completion) -> tuple[float, ...]:
         text += piece
     chosen = sum(1 for logprob in completion.logprobs if logprob < 0)
     return name, rest, least, float(chosen), float(completion.text.count('":'))
+
+
+def _tool(completion: Completion) -> str:
+    return completion.text.partition(" ")[0]
 
 
 def _hot(task: str, tasks: Sequence[str]) -> tuple[float, ...]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INVERSE_REGULARISATION = 20.0
-ITERATIONS = 300
+ITERATIONS = 100
 
 
 def train_classifier(features: NDArray[np.float32], labels: Sequence[str]) -> LinearClassifier:
