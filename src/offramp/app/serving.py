@@ -85,9 +85,9 @@ class Backstage:
         Raises:
             StorageError: The store cannot be opened.
         """
-        if self._app.settings.record.enabled:
-            await self.tap.start()
         try:
+            if self._app.settings.record.enabled:
+                await self.tap.start()
             await self._refresh()
         except EngineError as error:
             # Traffic must not wait for specialists: the teacher answers.
