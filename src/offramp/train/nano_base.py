@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
-import os
 import time
 from dataclasses import dataclass
 from itertools import islice
@@ -281,5 +280,4 @@ a base for LoRA adapters, not a chat model: alone it knows only the tools of its
 """
 
 if __name__ == "__main__":
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     main()
