@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,10 +52,11 @@ class LinearClassifier:
             EngineError: The file is missing or is no classifier.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # From memory: numpy leaves a broken file open.
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
                 names = tuple(json.loads(arrays["classes"].tobytes()))
                 return cls(arrays["weights"], arrays["bias"], names)
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise EngineError(
                 f"{path} is no classifier: {error}.", hint="Train it again: offramp convert."
             ) from error

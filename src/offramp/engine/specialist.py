@@ -7,6 +7,7 @@ certificate's threshold decides.
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -156,8 +157,17 @@ class Neighbours:
 
     @classmethod
     def load(cls, folder: Path) -> Neighbours:
-        """Read what `save` wrote."""
-        return cls(np.load(folder / NEIGHBOURS).astype(np.float32))
+        """Read what `save` wrote.
+
+        Raises:
+            EngineError: The file is missing or broken.
+        """
+        try:
+            return cls(np.load(io.BytesIO((folder / NEIGHBOURS).read_bytes()), allow_pickle=False))
+        except (OSError, EOFError, ValueError) as error:
+            raise EngineError(
+                f"{folder} holds no {NEIGHBOURS}: {error}.", hint="Train it again: offramp convert."
+            ) from error
 
 
 def with_task(
