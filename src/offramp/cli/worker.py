@@ -23,7 +23,8 @@ from offramp.upstream.serving import run
 @click.pass_context
 def command(ctx: click.Context, path: Path, base: str | None, specialists: tuple[str, ...]) -> None:
     """Serve specialists on a Unix socket."""
-    app = build(options.settings_of(ctx, train__base=base))
+    # Single calls gain nothing from a second thread, which the gateway's cores can use.
+    app = build(options.settings_of(ctx, train__base=base, train__threads=1))
     threading.Thread(target=_end_with_gateway, name="gateway watch", daemon=True).start()
     live = LiveSpecialists(app, specialists)
     run(Worker(live.propose).serve(path, ready=lambda: click.echo("ready")))

@@ -83,7 +83,7 @@ class GenerativeSpecialist:
             output = self._card.tasks[item.task].output
             answer = parse_completion(output, completion.text) if completion.finished else None
             features = (*self._features(first[row], completion, opinions[row]), near)
-            considered.append(Considered(answer, (*features, *_hot(item.task, tasks)), near))
+            considered.append(Considered(answer, features, near))
         return considered
 
     def _question(self, item: TaskRequest) -> EngineRequest:
@@ -115,16 +115,17 @@ class GenerativeSpecialist:
     def _features(
         self, first: Completion, final: Completion, opinion: NDArray[np.float64]
     ) -> tuple[float, ...]:
+        """Summarise how sure both are: logarithms and probabilities, for a calibrator that is linear."""
         classes = self._opinion.classes
         name = _tool(final)
-        seconded = float(opinion[classes.index(name)]) if name in classes else 0.0
+        seconded = math.log((float(opinion[classes.index(name)]) if name in classes else 0.0) + 1e-6)
         generated, _, _, _, _ = confidence_features(first)
-        _, *rest = confidence_features(final)
+        _, rest, least, chosen, arguments = confidence_features(final)
         return (
-            generated,
-            *rest,
-            math.log(seconded + 1e-6),
+            *(generated, rest, least, seconded),
+            *(math.exp(value) for value in (generated, rest, least, seconded)),
             *margins(opinion),
+            *(chosen, arguments, arguments**2, float(arguments == 0)),
             float(_tool(first) == name),
             float(classes[int(opinion.argmax())] == name),
         )
@@ -166,7 +167,3 @@ def confidence_features(completion: Completion) -> tuple[float, ...]:
 
 def _tool(completion: Completion) -> str:
     return completion.text.partition(" ")[0]
-
-
-def _hot(task: str, tasks: Sequence[str]) -> tuple[float, ...]:
-    return tuple(float(task == other) for other in tasks) if len(tasks) > 1 else ()

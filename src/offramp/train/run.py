@@ -46,7 +46,7 @@ class LoraOptions:
 
     rank: int = 64
     alpha: int = 64
-    dropout: float = 0.05
+    dropout: float = 0.0
     epochs: int = 5
     batch_tokens: int = 1024
     matrix_rate: float = 3e-3
