@@ -103,7 +103,6 @@ def run(demo: Demo) -> Summary:
             _go_live(gateway, app, demo, stages)
             outcome = _drive_unseen(gateway, unseen, known, app, demo, stages)
         outcome.ari, outcome.call_sites = _discovery_score(app, sessions)
-        stages.seconds["all"] = time.perf_counter() - started
         summary = summarise(
             app.store,
             app.settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ class MixWatch:
         self._tolerance = deployment.mix_tolerance
         self._last: deque[str] = deque(maxlen=window)
         self._counts: Counter[str] = Counter()
+        self._chance = sum(math.sqrt(p * (1 - p) / (2 * math.pi * window)) for p in self._mix.values())
 
     def observe(self, task: str) -> None:
         """Count one call of the group, answered or not."""
@@ -45,5 +47,9 @@ class MixWatch:
 
     @property
     def voided(self) -> bool:
-        """Whether the mix has left the certified one by more than the tolerance."""
-        return self.distance > self._tolerance
+        """Whether the mix has left the certified one by more than the tolerance, and not by chance.
+
+        A window of the certified mix itself lies at ``sum sqrt(p (1 - p) / (2 pi n))`` on average (the
+        mean absolute deviation of each share, by the normal approximation); that is allowed on top.
+        """
+        return self.distance > self._tolerance + self._chance

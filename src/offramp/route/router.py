@@ -102,7 +102,8 @@ class SpecialistRouter:
         for deployment in deployments:
             kept = (live for live in before if live.deployment == deployment)
             live = next(kept, None) or _Live(deployment, self._monitor(deployment))
-            self._live |= dict.fromkeys(deployment.tasks, live)
+            # Members that always defer are watched as well: they are part of the certified mix.
+            self._live |= dict.fromkeys((*deployment.mix, *deployment.tasks), live)
 
     async def route(self, request: JsonObject) -> Routing:
         """Decide for one decoded chat-completions request; never raises."""
@@ -118,6 +119,8 @@ class SpecialistRouter:
         if live.mix.voided:
             self._roll_back(live, f"mix of tasks moved by {live.mix.distance:.2f}")
             return Routing(task=task, reason="mix changed")
+        if task not in live.deployment.tasks:
+            return Routing(task=task, reason="always deferred")
         return await self._asked(task, live.deployment, request)
 
     async def _asked(self, task: str, deployment: Deployment, request: JsonObject) -> Routing:

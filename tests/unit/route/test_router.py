@@ -136,6 +136,30 @@ async def test_a_moved_mix_voids_a_group_certificate() -> None:
     assert bench.rolled_back == [("s-1", "mix of tasks moved by 0.50")]
 
 
+async def test_a_deferred_member_counts_in_the_mix_and_goes_to_the_teacher() -> None:
+    mix = {"t-1": 0.5, "t-2": 0.5}
+    group = Deployment("s-1", ("t-1",), 0.8, 0.05, 0.05, scope="group", mix=mix, mix_tolerance=0.1)
+    bench = Bench()
+    router = bench.router(group)
+    for number in range(1200):
+        bench.task = f"t-{number % 2 + 1}"
+        routing = await router.route(REQUEST)
+        assert routing.reason == ("" if bench.task == "t-1" else "always deferred")
+    assert bench.rolled_back == []
+
+
+def test_a_window_of_the_certified_mix_itself_is_within_chance() -> None:
+    mix = {f"t-{number}": 1 / 18 for number in range(18)}
+    group = Deployment("s", tuple(mix), 0.8, 0.05, 0.05, scope="group", mix=mix, mix_tolerance=0.1)
+    rng = random.Random(7)
+    watch = MixWatch(group)
+    voided = 0
+    for _ in range(20_000):
+        watch.observe(rng.choice(list(mix)))
+        voided += watch.voided
+    assert voided == 0
+
+
 def test_the_mix_window_forgets() -> None:
     group = Deployment("s", ("a", "b"), 0.8, 0.05, 0.05, scope="group", mix={"a": 1.0}, mix_tolerance=0.1)
     watch = MixWatch(group, window=10)
