@@ -171,6 +171,8 @@ def _tried(
 def _measured(
     kind: str, brief: Brief, rows: Sequence[Item], workshop: Workshop, bound: tuple[float, float]
 ) -> _Candidate:
+    if not rows:
+        raise OfframpError("no validation call is left that does not repeat a training call")
     started = time.perf_counter()
     specialist = make(kind, brief, workshop)
     scores = score(specialist, rows)

@@ -71,7 +71,8 @@ def columns(
     features = np.array([seen.features for seen in considered], np.float64)
     similarity = np.array([seen.similarity for seen in considered], np.float64)
     answered = np.array([seen.answer is not None for seen in considered], np.bool_)
-    return features.reshape(len(considered), -1), similarity, answered
+    width = len(considered[0].features) if considered else 0
+    return features.reshape(len(considered), width), similarity, answered
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class HashEmbedder:
         dimensions: Length of the vectors.
     """
 
-    def __init__(self, dimensions: int = 1024) -> None:
+    def __init__(self, dimensions: int = 384) -> None:
         self._dimensions = dimensions
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:

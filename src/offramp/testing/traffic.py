@@ -29,7 +29,7 @@ ROOMS = ("kitchen", "bedroom", "hall", "attic", "garage", "bathroom")
 SONGS = ("waltz", "anthem", "ballad", "lullaby", "polka", "march")
 FILLER = ("please", "today", "again", "soon", "maybe", "really", "just", "still", "now", "quite")
 
-PORT_SHARE = 0.8
+PORT_SHARE = 0.75
 MINUTE = 60.0
 START = 1_700_000_000.0
 
