@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from offramp.app.summary import summarise
+from offramp.config import Settings
 from offramp.core.errors import BadInput, NotFound
 from offramp.loop import state
 from offramp.loop.ladder import Workshop
@@ -83,7 +85,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(MemoryStore(), tmp_path)
+    return World(MemoryStore(), tmp_path / "specialists")
 
 
 def test_a_label_task_is_certified_and_goes_live(world: World) -> None:
@@ -103,7 +105,7 @@ def test_a_label_task_is_certified_and_goes_live(world: World) -> None:
 
 
 def test_the_same_night_on_sqlite_leaves_the_same_documents(world: World, tmp_path: Path) -> None:
-    on_disk = World(SqliteStore(tmp_path / "offramp.db", b"k" * 32), tmp_path / "specialists")
+    on_disk = World(SqliteStore(tmp_path / "offramp.db", b"k" * 32), tmp_path / "on disk")
     for one in (world, on_disk):
         one.record("route", sessions=240)
         one.night()
@@ -150,6 +152,23 @@ def test_a_group_defers_the_member_that_guesses(world: World) -> None:
     assert set(deployment.tasks) == {task.id for task in conversion.unit.tasks} - {fog}
     assert deployment.scope == "group"
     assert sum(deployment.mix.values()) == pytest.approx(1.0)
+
+
+def test_a_summary_says_what_became_of_every_task(world: World, tmp_path: Path) -> None:
+    world.record("light", "play", "steer", "rhyme")
+    (conversion,) = world.night(goal=Goal(0.15, DELTA))
+    summary = summarise(world.store, Settings(home=tmp_path), title="a test")
+    assert [task.decision for task in summary.tasks].count("specialist") == 2
+    refused = " ".join(task.reason for task in summary.tasks if task.decision == "keep_llm")
+    assert "Always deferred" in refused
+    assert "Free text" in refused
+    assert summary.calls_total == 4 * SESSIONS
+    (group,) = summary.groups
+    assert conversion.certificate is not None
+    assert (group.id, group.n) == (conversion.specialist, conversion.certificate.n)
+    assert summary.plan is not None
+    # So few calls do not pay for a device, and the plan must not say that they do.
+    assert 0 < summary.plan["costs"]["llm_only"] < summary.plan["costs"]["with_offramp"]
 
 
 def test_every_night_spends_from_the_same_delta(world: World) -> None:

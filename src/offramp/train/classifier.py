@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # it ships no types
 
 from offramp.engine.classifier import LinearClassifier
 
@@ -36,7 +37,8 @@ def train_classifier(features: NDArray[np.float32], labels: Sequence[str]) -> Li
             np.zeros((1, features.shape[1]), np.float32), np.zeros(1, np.float32), classes
         )
     model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=ITERATIONS)
-    with warnings.catch_warnings():
+    # One thread: the products are small, and threads that wait for one another on shared cores cost 30 times.
+    with threadpool_limits(limits=1, user_api="blas"), warnings.catch_warnings():
         # A fit stopped at the iteration limit is still judged on validation data like any other.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(features, np.asarray(labels))
