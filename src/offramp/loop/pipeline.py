@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from offramp.core.errors import BadInput, NotFound
 from offramp.curate.curate import curate
+from offramp.curate.split import Shares
 from offramp.discover.discover import discover
 from offramp.loop import state, traffic
 from offramp.loop.night import convert
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from offramp.storage.port import Store
 
     Say = Callable[[str], None]
+
+
+SHARES = Shares(train=0.5, validation=0.15, calibration=0.35)
+"""More calibration calls than is usual: they bound what a certificate covers before training does."""
 
 
 @dataclass(slots=True)
@@ -122,7 +127,7 @@ def run_night(
 
 
 def _curated(unit: Unit, calls: Sequence[Call], discovery: Discovery) -> Dataset:
-    return curate(calls, discovery.assignment, unit.tasks)
+    return curate(calls, discovery.assignment, unit.tasks, shares=SHARES)
 
 
 def _serves(unit: Unit, task: str) -> bool:
