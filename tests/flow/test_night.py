@@ -14,7 +14,7 @@ from offramp.core.errors import BadInput, NotFound
 from offramp.loop import state
 from offramp.loop.ladder import Workshop
 from offramp.loop.night import Goal
-from offramp.loop.pipeline import Stages, find_tasks, run_night
+from offramp.loop.pipeline import SHARES, Stages, find_tasks, run_night
 from offramp.storage.sqlite import SqliteStore
 from offramp.testing.embedder import HashEmbedder
 from offramp.testing.engine import FakeTraining, RuleEngine
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from offramp.loop.night import Conversion
     from offramp.storage.port import Store
 
-SESSIONS = 300
-ALPHA, DELTA = 0.1, 0.2
+SESSIONS = 400
+ALPHA, DELTA = 0.1, 0.4
 
 
 def assistant(request: EngineRequest) -> tuple[str, float]:
@@ -252,7 +252,7 @@ def test_traffic_that_only_repeats_itself_is_answered_from_a_cache(world: World)
 
 
 def test_without_a_new_calibration_call_only_a_cache_could_be_certified(world: World) -> None:
-    world.store.append(repeated(220))
+    world.store.append(repeated(round((SHARES.train + SHARES.validation / 2) * SESSIONS)))
     (conversion,) = world.night()
     assert not conversion.certified
     assert conversion.certificate is not None
