@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from offramp import __version__
+from offramp.cli.reference import reference
 from offramp.cli.root import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -45,3 +46,7 @@ def test_every_example_runs(example: Path, capsys: pytest.CaptureFixture[str]) -
     runpy.run_path(str(example), run_name="__main__")
     assert capsys.readouterr().out
     assert example.name in (ROOT / "examples/README.md").read_text()
+
+
+def test_the_command_line_reference_is_what_the_commands_say() -> None:
+    assert (ROOT / "docs/cli.md").read_text() == reference()

@@ -293,7 +293,7 @@ def _candidates(conversion: JsonObject, settings: Settings, known: set[str]) -> 
             rank=_rank(folder) if lora else 0,
             prompt_tokens=_PROMPT_TOKENS if lora else None,
             completion_tokens=_COMPLETION_TOKENS if lora else None,
-            seconds_per_call=None if lora else _ENCODER_S,
+            seconds_per_call=conversion["seconds_per_call"],
             memory_bytes=size + _ENCODER_BYTES,
             training_seconds=conversion["seconds"].get("train", 0.0),
         )
@@ -302,8 +302,7 @@ def _candidates(conversion: JsonObject, settings: Settings, known: set[str]) -> 
     ]
 
 
-# Of one call on the bundled encoder (22.7M parameters in single precision) and the nano base.
-_ENCODER_S = 0.006
+# The bundled encoder in single precision; tokens of a call on the nano base.
 _ENCODER_BYTES = 91_000_000
 _PROMPT_TOKENS = 40
 _COMPLETION_TOKENS = 24

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from offramp.core.json import JsonObject
     from offramp.demo.traffic import Recorded
 
-CLIENTS = 12
+CLIENTS = 24
 STREAMED = 8
 """Every eighth call streams."""
 

@@ -64,6 +64,7 @@ class Conversion:
         reliability: Confidence against agreement on calibration calls.
         curve: Risk against coverage on calibration calls.
         seconds: Seconds by step.
+        seconds_per_call: Measured seconds of one answer, in batches, on the calibration calls.
     """
 
     unit: Unit
@@ -76,6 +77,7 @@ class Conversion:
     reliability: tuple[JsonObject, ...] = ()
     curve: tuple[JsonObject, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    seconds_per_call: float = 0.0
 
     @property
     def certified(self) -> bool:
@@ -141,6 +143,7 @@ def _convert(
         proven.reliability,
         proven.curve,
         seconds,
+        seconds["certify"] / max(1, len(_part(dataset, "calibration", chosen.kind))),
     )
 
 

@@ -89,6 +89,7 @@ def encode(conversion: Conversion) -> JsonObject:
         "reliability": list(conversion.reliability),
         "curve": list(conversion.curve),
         "seconds": conversion.seconds,
+        "seconds_per_call": conversion.seconds_per_call,
     }
 
 

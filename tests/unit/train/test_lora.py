@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 WORDS = ["gorp", "blim", "tarn", "oslo", "friday", "seven", "red fox", "lute", "marn", "kest"]
 EXAMPLES = [Example(f"{i}{w}", f"zed: {verb} the {w}", f'zed_{verb} {{"thing":"{w}"}}')
             for i, verb in enumerate(["take", "drop", "move", "find", "hide"]) for w in WORDS]  # fmt: skip
+LEARNED = [example for index, example in enumerate(EXAMPLES) if index % 5]
+HELD_OUT = EXAMPLES[::5]
 QUICK = LoraOptions(rank=16, alpha=16, epochs=2, batch_tokens=512)
 
 
 def train(out: Path, options: LoraOptions = QUICK, seen: list[Progress] | None = None) -> TrainResult:
     return train_lora(
-        EXAMPLES[:40],
-        EXAMPLES[40:],
+        LEARNED,
+        HELD_OUT,
         base=NANO_BASE,
         out=out,
         options=options,
@@ -38,14 +40,12 @@ def train(out: Path, options: LoraOptions = QUICK, seen: list[Progress] | None =
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
-    return train(tmp_path_factory.mktemp("adapters") / "zed")
+    return train(tmp_path_factory.mktemp("adapters") / "zed", replace(QUICK, epochs=3, batch_tokens=128))
 
 
 def test_training_lowers_the_validation_loss(trained: TrainResult) -> None:
     model, tokenizer = load_base(NANO_BASE)
-    before = validation_loss(
-        model, [render_row(tokenizer, e.prompt, e.completion) for e in EXAMPLES[40:]], 2048
-    )
+    before = validation_loss(model, [render_row(tokenizer, e.prompt, e.completion) for e in HELD_OUT], 2048)
     assert trained.validation_loss < before / 2
 
 
