@@ -114,6 +114,7 @@ def test_the_same_night_on_sqlite_leaves_the_same_documents(world: World, tmp_pa
     for documents in (left, right):
         for conversion in documents[state.CONVERSION].values():
             conversion.pop("seconds")
+            conversion.pop("seconds_per_call")
             for trial in (conversion["chosen"], *conversion["trials"]):
                 trial.pop("seconds")
     assert left == right

@@ -40,7 +40,7 @@ def train(out: Path, options: LoraOptions = QUICK, seen: list[Progress] | None =
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
-    return train(tmp_path_factory.mktemp("adapters") / "zed", replace(QUICK, epochs=3, batch_tokens=128))
+    return train(tmp_path_factory.mktemp("adapters") / "zed", replace(QUICK, epochs=8, batch_tokens=128))
 
 
 def test_training_lowers_the_validation_loss(trained: TrainResult) -> None:
