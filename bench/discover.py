@@ -1,6 +1,6 @@
 """Task discovery against known call sites.
 
-    python bench/discover.py FILE.jsonl.gz [FILE.jsonl.gz ...]
+    python bench/discover.py [FILE.jsonl.gz ...]
 
 Each file holds recorded calls, one JSON object per line: ``request``, ``response``, and where known
 ``session`` (or ``meta.episode``), ``ts`` and a call site (``meta.call_site`` or ``subtask``), which is
@@ -20,6 +20,7 @@ from pathlib import Path
 from sklearn.metrics import adjusted_rand_score
 
 from offramp.core.call import Call
+from offramp.demo import traffic
 from offramp.discover.discover import Discovery, discover
 
 TIMED_CALLS = 20_000
@@ -28,7 +29,7 @@ TIMED_CALLS = 20_000
 def main() -> None:
     """Score the files given on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("files", type=Path, nargs="*", default=traffic.files(), help="default: the sample")
     parser.add_argument("--tasks", action="store_true", help="list the tasks found")
     arguments = parser.parse_args()
     loaded = {path.name.removesuffix(".jsonl.gz"): read(path) for path in arguments.files}

@@ -1,4 +1,4 @@
-"""Docs that lie fail the build: links, commands, examples, words of the workplace."""
+"""Docs that lie fail the build: links, commands, examples, the command-line reference."""
 
 from __future__ import annotations
 
