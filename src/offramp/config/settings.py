@@ -71,14 +71,14 @@ class TrainSettings:
 
     Attributes:
         base: Hugging Face directory or hub name of the base; the bundled nano base by default.
-        threads: Torch threads.
+        threads: Torch threads; more than one pays on an idle machine only (docs/lab-log.md).
         seed: Seed of every random draw.
         epochs: Passes over the training calls; 0 takes the method's default.
         min_calls: Fewest calls a task needs before training is tried.
     """
 
     base: str = str(ASSETS / "nano")
-    threads: int = 2
+    threads: int = 1
     seed: int = 20260
     epochs: int = 0
     min_calls: int = 100

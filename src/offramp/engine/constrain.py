@@ -70,7 +70,8 @@ class Automaton:
     """Accepts exactly the answers that a constraint allows, byte by byte.
 
     Args:
-        constraint: Tools, and the text to copy values from, if any.
+        constraint: Tools, and the text to copy values from, if any. A copied value consists of whole words
+            of it (a script without cases has no word borders to keep).
 
     Raises:
         EngineError: There is no tool, or a name cannot stand in an answer.
@@ -178,17 +179,16 @@ class _Source:
     """The text values are copied from, in the escaped form it has inside a JSON string."""
 
     def __init__(self, text: str) -> None:
-        units = [
-            json.dumps(char, ensure_ascii=False)[1:-1].encode("utf-8", "replace") for char in text.rstrip()
-        ]
+        text = text.rstrip()
+        units = [json.dumps(char, ensure_ascii=False)[1:-1].encode("utf-8", "replace") for char in text]
         self._bytes = b"".join(units)
         edges = [0]
         for unit in units:
             edges.append(edges[-1] + len(unit))
-        # A value neither begins nor ends with a space.
-        spaces = {i for i, char in enumerate(text.rstrip()) if char.isspace()}
-        self.starts = tuple(edges[i] for i in range(len(units)) if i not in spaces)
-        self._ends = {edges[i + 1] for i in range(len(units)) if i not in spaces}
+        # A value begins and ends with a whole word or number, never with a space.
+        whole = [not _splits(text, i) for i in range(len(text) + 1)]
+        self.starts = tuple(edges[i] for i, char in enumerate(text) if whole[i] and not char.isspace())
+        self._ends = {edges[i + 1] for i, char in enumerate(text) if whole[i + 1] and not char.isspace()}
 
     def following(self, places: tuple[int, ...] | None) -> set[int]:
         here = self.starts if places is None else places
@@ -201,6 +201,18 @@ class _Source:
 
     def closable(self, places: tuple[int, ...] | None) -> bool:
         return places is not None and any(place in self._ends for place in places)
+
+
+def _splits(text: str, place: int) -> bool:
+    """Say whether a cut before ``place`` parts two letters (of a script with cases) or two digits."""
+    if not 0 < place < len(text):
+        return False
+    left, right = text[place - 1], text[place]
+    return (left.isdigit() and right.isdigit()) or (_is_cased(left) and _is_cased(right))
+
+
+def _is_cased(char: str) -> bool:
+    return char.lower() != char.upper()
 
 
 def _common_prefix(texts: Sequence[bytes]) -> bytes:
