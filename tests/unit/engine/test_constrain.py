@@ -119,6 +119,18 @@ def test_a_copied_value_may_not_be_empty_nor_end_with_a_space() -> None:
     assert automaton.feed(automaton.start, b'go {"a":"x y"}') == END
 
 
+@pytest.mark.parametrize("value", ["the", "keith urban", "5", "pm", "\u97f3\u697d"])
+def test_a_copied_value_may_be_whole_words(value: str) -> None:
+    automaton = Automaton(Constraint((ToolShape("go", ("a",)),), "the keith urban 5pm \u97f3\u697d\u30b7"))
+    assert automaton.feed(automaton.start, f'go {{"a":"{value}"}}'.encode()) == END
+
+
+@pytest.mark.parametrize("value", ["he", "keith urb", "th urban"])
+def test_a_copied_value_may_not_split_a_word(value: str) -> None:
+    automaton = Automaton(Constraint((ToolShape("go", ("a",)),), "the keith urban 5pm"))
+    assert automaton.feed(automaton.start, f'go {{"a":"{value}"}}'.encode()) is None
+
+
 def test_without_text_to_copy_only_the_empty_call_is_left() -> None:
     automaton = Automaton(Constraint((ToolShape("go", ("a",)),), "  "))
     assert automaton.forced(automaton.start) == b"go {}"
