@@ -272,8 +272,11 @@ a base for LoRA adapters, not a chat model: alone it knows only the tools of its
 - Made by: `python -m offramp.train.nano_base --out DIR {settings}`
 - Cost: {cost:.0f} CPU seconds on one thread. Last training loss: {loss:.4f} nats per completion token.
 - Text: generated from `grammar.txt` and `words.txt` beside this file; every value is a span of its
-  request. No benchmark data was used. The grammar covers everyday assistant, shop, support, travel and
-  operations requests, so tasks close to those start with an advantage that others do not have.
+  request. No utterance of a data set went into it.
+- Not independent of the home-assistant traffic (HWU64) that ships with offramp: whoever wrote the grammar
+  knew that data set. 17 of its 18 domains, 30 of its 64 tool names and 6 of its 54 argument names
+  are in the grammar, and about 1.3 % of its requests (short ones, like "enable shuffle") equal a generated
+  text. Figures on that traffic say nothing about domains that the grammar does not cover.
 - Token embeddings start from sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), reduced by
   principal components and then trained.
 - English only. Weights are stored in bfloat16; load them as float32 on CPUs.
