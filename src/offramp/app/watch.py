@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from offramp.certify.evidence import confidence_sequence
-from offramp.certify.online import Audit
+from offramp.certify.online import Audit, RiskMonitor
 
 if TYPE_CHECKING:
     from offramp.core.deployment import Deployment
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 AUDIT = "audit"
 
 
-class StoredAudit:
-    """One specialist's audit test; every audited call is written down.
+class StoredAudit(RiskMonitor):
+    """A specialist's audit test that writes every audited call down.
 
     Args:
         store: Keeps the state.
@@ -25,21 +25,15 @@ class StoredAudit:
     """
 
     def __init__(self, store: Store, deployment: Deployment) -> None:
+        saved = store.get(AUDIT, deployment.specialist)
+        super().__init__(deployment.alpha, deployment.delta, Audit.from_dict(saved) if saved else None)
         self._store = store
         self._name = deployment.specialist
-        saved = store.get(AUDIT, self._name)
-        fresh = Audit(deployment.alpha, deployment.delta)
-        self._audit = Audit.from_dict(saved) if saved else fresh
 
-    def update(self, loss: float) -> None:
-        """Take in one audited call."""
-        self._audit = self._audit.observe(loss=loss > 0)
-        self._store.put(AUDIT, self._name, self._audit.to_dict())
-
-    @property
-    def rejected(self) -> bool:
-        """Whether the risk is above alpha."""
-        return self._audit.reached
+    def update(self, loss: float, /) -> None:
+        """Take in one audited call and store the state."""
+        super().update(loss)
+        self._store.put(AUDIT, self._name, self.audit.to_dict())
 
 
 def live_risk(store: Store, specialist: str, delta: float = 0.05) -> JsonObject:
