@@ -61,7 +61,7 @@ class Backstage:
         self.upstream = OpenAIUpstream(
             settings.gateway.upstream, timeouts=Timeouts(silence=settings.gateway.timeout_s)
         )
-        self.tap = Tap(command(app, "recorder"), capacity=settings.record.queue)
+        self.tap = Tap(command(app, "recorder"))
         self._assigner: Assigner | None = None
         self._outputs: dict[str, OutputType] = {}
         self._worker = WorkerProcess([*command(app, "worker"), "--base", settings.train.base])

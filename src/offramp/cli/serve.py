@@ -61,6 +61,7 @@ def command(
                 backstage.upstream,
                 router=backstage.router,
                 tap=backstage.tap.put if settings.record.enabled else None,
+                pseudonyms=app.pseudonyms,
                 status=backstage.status,
             )
             try:

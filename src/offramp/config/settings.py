@@ -28,13 +28,23 @@ class GatewaySettings:
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
         upstream: Base URL of the teacher, with or without ``/v1``.
+        anthropic: Base URL of the teacher behind ``/v1/messages``.
         timeout_s: Longest wait for the teacher's first byte.
+        client: HTTP client towards the teacher: ``pool`` (own, fast) or ``aiohttp``.
+        proxy: HTTP proxy on the way to the teacher, "" for none; ``HTTPS_PROXY`` where not set.
+        trainable: Whether the terms of ``upstream`` allow training on its answers.
+        anthropic_trainable: The same for ``anthropic``.
     """
 
     host: str = "127.0.0.1"
     port: int = 8411
     upstream: str = "https://api.openai.com/v1"
+    anthropic: str = "https://api.anthropic.com/v1"
     timeout_s: float = 600.0
+    client: str = "pool"
+    proxy: str = ""
+    trainable: bool = True
+    anthropic_trainable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +53,36 @@ class RecordSettings:
 
     Attributes:
         enabled: Record calls at all.
-        queue: Calls held in memory while the recorder catches up; beyond it, counted drops.
+        ring_mb: Size of the shared memory between gateway and recorder, in MiB; beyond it, counted drops.
+        ring_folder: Folder of that memory; "" takes one in memory (``/dev/shm``) where there is one.
+        commit_ms: Longest wait, in milliseconds, until the calls of a group are forced to the disk.
+        skip: Paths that are not recorded, comma-separated: ``/v1/embeddings``.
+        retain_days: Age at which calls are removed, in days; 0 keeps them.
+        max_bytes: Size of the store, in bytes, at which the oldest calls are removed; 0 for no limit.
+        redact: ``full`` (rules and recogniser) or ``structured`` (rules only).
     """
 
     enabled: bool = True
-    queue: int = 20_000
+    ring_mb: int = 32
+    ring_folder: str = ""
+    commit_ms: float = 50.0
+    skip: str = ""
+    retain_days: float = 0.0
+    max_bytes: int = 0
+    redact: str = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetrySettings:
+    """What offramp tells of itself.
+
+    Attributes:
+        log: Form of the log: ``text`` or ``json``.
+        otlp: OTLP/HTTP endpoint that spans are sent to (``http://localhost:4318``); "" sends none.
+    """
+
+    log: str = "text"
+    otlp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +143,7 @@ class Settings:
     home: Path = Path(".offramp")
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     record: RecordSettings = field(default_factory=RecordSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     certify: CertifySettings = field(default_factory=CertifySettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     plan: PlanSettings = field(default_factory=PlanSettings)
@@ -128,7 +164,7 @@ class Settings:
         return self.home / "specialists"
 
 
-SECTIONS = ("gateway", "record", "certify", "train", "plan")
+SECTIONS = ("gateway", "record", "telemetry", "certify", "train", "plan")
 
 
 def load(
@@ -216,7 +252,10 @@ def _checked(settings: Settings) -> Settings:
         ("certify.audit_rate", settings.certify.audit_rate, 0.0, 1.0),
         ("gateway.port", settings.gateway.port, -1, 65_536),
         ("gateway.timeout_s", settings.gateway.timeout_s, 0.0, 86_400.0),
-        ("record.queue", settings.record.queue, 0, 10_000_000),
+        ("record.ring_mb", settings.record.ring_mb, 0, 65_536),
+        ("record.commit_ms", settings.record.commit_ms, 0.0, 60_000.0),
+        ("record.retain_days", settings.record.retain_days, -1e-9, 1e6),
+        ("record.max_bytes", settings.record.max_bytes, -1, 1 << 60),
         ("train.threads", settings.train.threads, 0, 1024),
     )
     for name, value, low, high in ranges:
@@ -224,4 +263,12 @@ def _checked(settings: Settings) -> Settings:
             raise BadSetting(
                 f"Setting {name} is {value}, allowed is {low} < {name} < {high}.", hint="Mend it."
             )
+    words = (
+        ("gateway.client", settings.gateway.client, ("pool", "aiohttp")),
+        ("record.redact", settings.record.redact, ("full", "structured")),
+        ("telemetry.log", settings.telemetry.log, ("text", "json")),
+    )
+    for name, word, allowed in words:
+        if word not in allowed:
+            raise BadSetting(f"Setting {name} is {word!r}, allowed: {', '.join(allowed)}.", hint="Mend it.")
     return settings

@@ -23,6 +23,16 @@ class Usage:
         return self.prompt_tokens + self.completion_tokens
 
 
+class Dialect(enum.StrEnum):
+    """The provider's API that a call was made in."""
+
+    CHAT = "chat"
+    RESPONSES = "responses"
+    MESSAGES = "messages"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request with its response, parsed once at the border and the same type everywhere.
@@ -32,14 +42,16 @@ class Call:
         at: Arrival, seconds since the epoch.
         session: The agent run it belongs to (a keyed pseudonym); the unit of every statistic.
         origin: Keyed pseudonym of who asked (key, user, address); never the value itself.
-        request: The chat-completions request body.
-        response: The chat-completion response body; a stream is folded into one.
+        request: The request body in chat-completions form, whatever dialect it came in.
+        response: The response body in chat-completion form; a stream is folded into one.
         status: HTTP status of the response.
         stream: Whether the client asked for server-sent events.
         latency_s: Seconds from the request's last byte to the response's last byte.
         usage: Tokens.
         route: Who answered: ``"teacher"`` or a specialist's id.
         meta: Facts about the call that no stage of the product reads (labels used for scoring).
+        dialect: The API it was made in.
+        trainable: Whether the upstream's terms and the caller's key allow training on it.
     """
 
     id: str
@@ -54,6 +66,8 @@ class Call:
     usage: Usage = Usage()
     route: str = "teacher"
     meta: JsonObject = field(default_factory=dict)
+    dialect: Dialect = Dialect.CHAT
+    trainable: bool = True
 
 
 class OutputType(enum.StrEnum):

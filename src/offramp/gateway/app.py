@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from offramp.gateway.departure import Departure
 from offramp.gateway.teacher import Teacher
 from offramp.gateway.wire import Asked
 from offramp.gateway.witness import Witness
+from offramp.record.pseudonym import Pseudonyms
 from offramp.upstream.asgi import (
     Receive,
     Scope,
@@ -67,6 +69,7 @@ class Gateway:
         upstream: The teacher; whoever made it closes it.
         router: Decides who answers a chat call; None: always the teacher.
         tap: Takes every complete chat call and returns at once; None records nothing.
+        pseudonyms: Make pseudonyms of who asked; with a random key by default.
         status: What ``/offramp/status`` says.
         counters: What is counted; a fresh one by default.
         limits: How far it goes.
@@ -79,6 +82,7 @@ class Gateway:
         *,
         router: Router | None = None,
         tap: Tap | None = None,
+        pseudonyms: Pseudonyms | None = None,
         status: Callable[[], JsonObject] = dict,
         counters: Counters | None = None,
         limits: Limits | None = None,
@@ -91,7 +95,7 @@ class Gateway:
         self._keeps = tap is not None
         self._limits = limits or Limits()
         clock = clock or SystemClock()
-        witness = Witness(tap, self.counters)
+        witness = Witness(tap, pseudonyms or Pseudonyms(secrets.token_bytes(32)), self.counters)
         self._auditor = None if router is None else self._audited_by(router, witness, clock)
         self._chat = Chat(self._teacher, router, self._auditor, witness, self.counters, clock)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from offramp.gateway.counters import Metric
 from offramp.record.exchange import Exchange
+from offramp.record.pseudonym import who_asked
 from offramp.upstream.port import header_of
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from offramp.core.json import JsonObject
     from offramp.gateway.counters import Counters
     from offramp.gateway.wire import Asked
+    from offramp.record.pseudonym import Pseudonyms
     from offramp.upstream.port import Headers
 
     Tap = Callable[[Exchange], None]
@@ -26,19 +28,8 @@ _log = logging.getLogger("offramp.gateway")
 TEACHER = "teacher"
 """The route of a call that no specialist answers."""
 
-# Who asked, and in which run; the rest of a head is nobody's business.
-_KEPT = frozenset(
-    {
-        b"authorization",
-        b"api-key",
-        b"openai-organization",
-        b"openai-project",
-        b"user-agent",
-        b"x-api-key",
-        b"x-offramp-session",
-        b"x-session-id",
-    }
-)
+_CREDENTIALS = (b"authorization", b"x-api-key", b"api-key")
+_SESSIONS = (b"x-offramp-session", b"x-session-id")
 # What nginx logs for a client that left before there was a status.
 _CLIENT_LEFT = 499
 _EVENTS = b"text/event-stream"
@@ -75,11 +66,13 @@ class Witness:
 
     Args:
         tap: Takes an exchange and returns at once; None records nothing.
+        pseudonyms: Make pseudonyms of who asked, before anything leaves the request path.
         counters: Where failures are counted.
     """
 
-    def __init__(self, tap: Tap | None, counters: Counters) -> None:
+    def __init__(self, tap: Tap | None, pseudonyms: Pseudonyms, counters: Counters) -> None:
         self._tap = tap
+        self._pseudonyms = pseudonyms
         self._counters = counters
 
     @property
@@ -96,7 +89,7 @@ class Witness:
         if self._tap is None:
             return ""
         try:
-            exchange = _exchange(asked, answered)
+            exchange = self._exchange(asked, answered)
             self._tap(exchange)
         except Exception:  # noqa: BLE001 - recording trouble must never reach the traffic
             _log.exception("A call could not be recorded")
@@ -104,26 +97,34 @@ class Witness:
             return ""
         return exchange.id
 
+    def _exchange(self, asked: Asked, answered: Answered) -> Exchange:
+        content_type = header_of(answered.headers, b"content-type") or b""
+        return Exchange(
+            request=asked.body,
+            response=answered.pieces[0] if len(answered.pieces) == 1 else b"".join(answered.pieces),
+            started_at=answered.started_at,
+            latency_s=answered.latency_s,
+            status=answered.status or _CLIENT_LEFT,
+            content_type=content_type.decode("latin-1"),
+            content_encoding=(header_of(answered.headers, b"content-encoding") or b"").decode("latin-1"),
+            stream=content_type.startswith(_EVENTS),
+            complete=answered.complete,
+            who=who_asked(self._pseudonyms, _first(asked.headers, _CREDENTIALS), asked.client),
+            run=self._run(asked.headers),
+            route=answered.routing.route if answered.audit_of is None else TEACHER,
+            meta=_facts(answered),
+        )
 
-def _exchange(asked: Asked, answered: Answered) -> Exchange:
-    content_type = header_of(answered.headers, b"content-type") or b""
-    return Exchange(
-        request=asked.body,
-        response=answered.pieces[0] if len(answered.pieces) == 1 else b"".join(answered.pieces),
-        started_at=answered.started_at,
-        latency_s=answered.latency_s,
-        status=answered.status or _CLIENT_LEFT,
-        content_type=content_type.decode("latin-1"),
-        content_encoding=(header_of(answered.headers, b"content-encoding") or b"").decode("latin-1"),
-        stream=content_type.startswith(_EVENTS),
-        complete=answered.complete,
-        headers={
-            name.decode("latin-1"): value.decode("latin-1") for name, value in asked.headers if name in _KEPT
-        },
-        client=asked.client,
-        route=answered.routing.route if answered.audit_of is None else TEACHER,
-        meta=_facts(answered),
-    )
+    def _run(self, headers: Headers) -> str:
+        named = _first(headers, _SESSIONS)
+        return self._pseudonyms.of("run", named) if named else ""
+
+
+def _first(headers: Headers, names: Sequence[bytes]) -> str:
+    for name in names:
+        if value := header_of(headers, name):
+            return value.decode("latin-1")
+    return ""
 
 
 def _facts(answered: Answered) -> JsonObject:

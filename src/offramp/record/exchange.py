@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from offramp.core.call import Dialect
 
+if TYPE_CHECKING:
     from offramp.core.json import JsonObject
 
 _SIZES = struct.Struct(">II")
@@ -39,10 +39,12 @@ class Exchange:
         content_encoding: Content encoding of the response, "" where it was sent plain.
         stream: Whether the client asked for server-sent events.
         complete: False where client or teacher broke off.
-        headers: Header fields of the request, names in lower case; only those that tell who asked.
-        client: Address of the client, "" where unknown.
+        who: Keyed pseudonym of the credential, or of the client's address where none was sent.
+        run: Keyed pseudonym of the session that the client named in a header, "" where it named none.
         route: Who answered: ``"teacher"`` or a specialist's id.
         meta: Facts to keep beside the call (task, confidence, audit).
+        dialect: The API it was made in.
+        trainable: Whether it may be trained on.
         id: Id that the call will have. Writing the same exchange twice stores it once.
     """
 
@@ -55,10 +57,12 @@ class Exchange:
     content_encoding: str = ""
     stream: bool = False
     complete: bool = True
-    headers: Mapping[str, str] = field(default_factory=dict)
-    client: str = ""
+    who: str = ""
+    run: str = ""
     route: str = "teacher"
     meta: JsonObject = field(default_factory=dict)
+    dialect: Dialect = Dialect.CHAT
+    trainable: bool = True
     id: str = field(default_factory=new_call_id)
 
     @property
@@ -89,8 +93,9 @@ def decode(frame: bytes) -> Exchange:
         facts_size, request_size = _SIZES.unpack_from(frame)
         start = _SIZES.size + facts_size
         facts: dict[str, Any] = orjson.loads(frame[_SIZES.size : start])
+        facts["dialect"] = Dialect(facts["dialect"])
         return Exchange(
             request=frame[start : start + request_size], response=frame[start + request_size :], **facts
         )
-    except (struct.error, TypeError, orjson.JSONDecodeError) as error:
+    except (struct.error, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{len(frame)} bytes are no frame ({type(error).__name__})") from error

@@ -130,13 +130,12 @@ def _row(line: bytes, number: int, path: Path) -> _Row:
 
 
 def _call(row: _Row, redact: Redact, pseudonyms: Pseudonyms, tracker: SessionTracker) -> Call:
-    origin = origin_of(pseudonyms, {}, "", row.request)
-    headers = {"x-session-id": row.session} if row.session else {}
+    origin = origin_of(pseudonyms, "", row.request)
     masked = redact({"request": rename(pseudonyms, row.request), "response": row.response}).value
     return Call(
         id=row.id,
         at=row.at,
-        session=tracker.session(origin, headers, row.request, row.at),
+        session=tracker.session(origin, row.session, row.request, row.at),
         origin=origin,
         request=masked["request"],
         response=masked["response"],

@@ -58,8 +58,8 @@ class Parser:
         """Return the call; never raises for what the bytes hold."""
         request = _object(exchange.request) or {}
         response, complete = _response(exchange)
-        origin = origin_of(self._pseudonyms, exchange.headers, exchange.client, request)
-        session = self._sessions.session(origin, exchange.headers, request, exchange.started_at)
+        origin = origin_of(self._pseudonyms, exchange.who, request)
+        session = self._sessions.session(origin, exchange.run, request, exchange.started_at)
         # Together, so that what only the request gives away is found in the response too.
         redacted = self._redact(
             {"request": rename(self._pseudonyms, request), "response": response, "meta": dict(exchange.meta)}
@@ -77,6 +77,8 @@ class Parser:
             usage=_usage(redacted.value["request"], redacted.value["response"]),
             route=exchange.route,
             meta=redacted.value["meta"] | ({"redacted": dict(redacted.counts)} if redacted.counts else {}),
+            dialect=exchange.dialect,
+            trainable=exchange.trainable,
         )
 
 

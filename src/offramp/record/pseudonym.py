@@ -7,11 +7,8 @@ import hmac
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from offramp.core.json import JsonObject
 
-_CREDENTIALS = ("authorization", "api-key", "x-api-key")
 _NAMED = ("user", "safety_identifier", "prompt_cache_key")
 
 
@@ -35,11 +32,15 @@ class Pseudonyms:
         return f"{kind}-{digest[:8].hex()}"
 
 
-def origin_of(pseudonyms: Pseudonyms, headers: Mapping[str, str], client: str, request: JsonObject) -> str:
-    """Return the pseudonym of who asked: credential and ``user`` field, or address where neither is sent."""
-    credential = next((headers[name] for name in _CREDENTIALS if headers.get(name)), "")
+def who_asked(pseudonyms: Pseudonyms, credential: str, client: str) -> str:
+    """Return the pseudonym of a credential, or of the client's address where none was sent."""
+    return pseudonyms.of("who", credential, "" if credential else client)
+
+
+def origin_of(pseudonyms: Pseudonyms, who: str, request: JsonObject) -> str:
+    """Return the pseudonym of who asked: ``who`` of :func:`who_asked`, and the request's ``user``."""
     user = str(request.get("user") or request.get("safety_identifier") or "")
-    return pseudonyms.of("origin", credential, user, "" if credential or user else client)
+    return pseudonyms.of("origin", who, user)
 
 
 def rename(pseudonyms: Pseudonyms, request: JsonObject) -> JsonObject:

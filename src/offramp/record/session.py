@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING
 from offramp.core.call import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from offramp.core.json import JsonObject
     from offramp.record.pseudonym import Pseudonyms
 
 IDLE_S = 1800.0
 """Seconds of silence that end a session."""
 
-_HEADERS = ("x-offramp-session", "x-session-id")
 _FIELDS = ("session_id", "sessionId", "thread_id", "conversation_id")
 _OPEN = 100_000
 
@@ -50,12 +47,14 @@ class SessionTracker:
         self._most_open = most_open
         self._open: OrderedDict[str, _Run] = OrderedDict()
 
-    def session(self, origin: str, headers: Mapping[str, str], request: JsonObject, at: float) -> str:
+    def session(self, origin: str, run: str, request: JsonObject, at: float) -> str:
         """Return the session of a call that ``origin`` made at ``at`` (seconds since the epoch).
+
+        ``run`` is the session that the client named outside the body (or its pseudonym), "" for none.
 
         Calls may come somewhat out of order: they are handed over when they end.
         """
-        explicit = _explicit(headers, request)
+        explicit = run or _named(request)
         if explicit:
             return self._pseudonyms.of("session", origin, explicit)
         thread = (
@@ -63,20 +62,17 @@ class SessionTracker:
             if request.get("user") or request.get("safety_identifier")
             else f"{origin} {_root(request)}"
         )
-        run = self._open.pop(thread, None)
-        if run is None or abs(at - run.last) > self._idle_s:
-            run = _Run(self._pseudonyms.of("session", thread, repr(at)), at)
-        run.last = max(run.last, at)
-        self._open[thread] = run
+        known = self._open.pop(thread, None)
+        if known is None or abs(at - known.last) > self._idle_s:
+            known = _Run(self._pseudonyms.of("session", thread, repr(at)), at)
+        known.last = max(known.last, at)
+        self._open[thread] = known
         if len(self._open) > self._most_open:
             self._open.popitem(last=False)
-        return run.session
+        return known.session
 
 
-def _explicit(headers: Mapping[str, str], request: JsonObject) -> str:
-    for name in _HEADERS:
-        if headers.get(name):
-            return headers[name]
+def _named(request: JsonObject) -> str:
     metadata = request.get("metadata")
     if isinstance(metadata, dict):
         for name in _FIELDS:
