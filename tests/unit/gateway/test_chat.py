@@ -19,6 +19,7 @@ from offramp.gateway.counters import Counters, Metric
 from offramp.gateway.teacher import Teacher
 from offramp.gateway.wire import Asked
 from offramp.gateway.witness import Witness
+from offramp.record.pseudonym import Pseudonyms, who_asked
 from offramp.testing.replay import InProcessUpstream
 from offramp.testing.scripted_teacher import Scripted, ScriptedTeacher, says, streamed, whole
 
@@ -112,7 +113,7 @@ class _World:
         self.taken: list[Exchange] = []
         self.tap_failure: Exception | None = None
         upstream = InProcessUpstream(app or self.teacher, silence_s=silence_s)
-        witness = Witness(self._take, self.counters)
+        witness = Witness(self._take, Pseudonyms(b"k" * 32), self.counters)
         self.auditor = Auditor(
             upstream, self.router, witness, self.counters, clock=_Noon(), pauses_s=(0, 0), at_once=2
         )
@@ -283,8 +284,8 @@ async def test_a_call_is_recorded_as_it_went_over_the_wire(world: _World) -> Non
     call = world.taken[0]
     assert (call.request, call.response) == (b'{"a":  1}', answer.pieces[0])
     assert (call.status, call.content_type, call.stream) == (200, "application/json", False)
-    assert (call.route, call.complete, call.client, call.started_at) == ("teacher", True, "10.0.0.1", _AT)
-    assert call.headers == {"user-agent": "agent/1"}
+    assert (call.route, call.complete, call.started_at) == ("teacher", True, _AT)
+    assert call.who == who_asked(Pseudonyms(b"k" * 32), "", "10.0.0.1")
     assert call.meta == {}
     assert call.latency_s > 0
 
