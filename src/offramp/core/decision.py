@@ -35,6 +35,7 @@ class Routing:
         confidence: The specialist's confidence, None where it was not asked.
         answer: The specialist's answer, None where the teacher answers.
         audit: Whether the teacher is to be asked as well, after the client has its answer.
+        model: The model that the teacher is asked for in place of the client's; None leaves it.
     """
 
     task: str | None = None
@@ -43,6 +44,7 @@ class Routing:
     confidence: float | None = None
     answer: Answer | None = None
     audit: bool = False
+    model: str | None = None
 
 
 class Router(Protocol):
