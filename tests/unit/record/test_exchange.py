@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offramp.core.call import Dialect
 from offramp.record.exchange import LENGTH, Exchange, decode, encode, new_call_id
 
 exchanges = st.builds(
@@ -17,10 +18,10 @@ exchanges = st.builds(
     status=st.integers(100, 599),
     stream=st.booleans(),
     complete=st.booleans(),
-    headers=st.dictionaries(
-        st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8")), max_size=3
-    ),
-    client=st.text(st.characters(codec="utf-8")),
+    who=st.text(st.characters(codec="utf-8")),
+    run=st.text(st.characters(codec="utf-8")),
+    dialect=st.sampled_from(Dialect),
+    trainable=st.booleans(),
     meta=st.dictionaries(st.text(st.characters(codec="utf-8")), st.integers(-5, 5), max_size=3),
 )
 

@@ -17,6 +17,7 @@ from offramp.core.errors import StorageError, WrongKey
 from offramp.record.exchange import Exchange
 from offramp.record.parse import Parser
 from offramp.record.process import Writer
+from offramp.record.pseudonym import Pseudonyms, who_asked
 from offramp.record.tap import DirectTap, Tap, TapStats
 from offramp.redact import Redactor
 from offramp.storage.crypto import load_key
@@ -70,13 +71,14 @@ def bytes_of(home: Path) -> bytes:
     return b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
 
 
-def exchange(text: str = "hi", **headers: str) -> Exchange:
+def exchange(text: str = "hi") -> Exchange:
     request = {"model": "m", "messages": [{"role": "user", "content": text}]}
-    return Exchange(json.dumps(request).encode(), b'{"choices":[]}', 0.0, headers=headers)
+    return Exchange(json.dumps(request).encode(), b'{"choices":[]}', 0.0)
 
 
 def canaries() -> Exchange:
     email, key, user, token = CANARIES
+    pseudonyms = Pseudonyms(b"k" * 32)
     request = {
         "user": user,
         "metadata": {"user_id": user},
@@ -94,8 +96,8 @@ def canaries() -> Exchange:
         1000.0,
         content_type="text/event-stream",
         stream=True,
-        headers={"authorization": f"Bearer {token}", "x-session-id": user},
-        client=user,
+        who=who_asked(pseudonyms, f"Bearer {token}", user),
+        run=pseudonyms.of("run", user),
     )
 
 
