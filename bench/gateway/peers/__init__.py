@@ -1,0 +1,1 @@
+"""The gateways that are compared: how each is installed, configured and started."""
