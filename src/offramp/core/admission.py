@@ -8,57 +8,57 @@ from typing import Protocol
 
 _Headers = Sequence[tuple[bytes, bytes]]
 
-CALL = "call"
-"""The action of a request under ``/v1``."""
-
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A request that may go on.
+    """What is known of a request that may go on.
 
     Attributes:
-        who: Pseudonym of who asked; "" lets the gateway make one of the credential or the address.
-        record: Whether it may be recorded.
-        trainable: Whether it may be trained on.
-        drop: Names (lower case) of header fields that the teacher must not see: offramp's own key.
+        who: Keyed pseudonym of who asked; "" lets the gateway make one of the credential or the address.
+        record: Whether the call may be recorded.
+        trainable: Whether the call may be trained on.
+        drop: Names (lower case) of header fields that must not reach the teacher.
+        models: Models that may be asked for; empty means all. See :meth:`Guard.refuses`.
     """
 
     who: str = ""
     record: bool = True
     trainable: bool = True
-    drop: frozenset[bytes] = frozenset()
+    drop: tuple[bytes, ...] = ()
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A request that goes no further.
+    """Why a request may not go on.
 
     Attributes:
-        status: HTTP status: 401, 403 or 429.
-        message: What is missing and what to do.
-        retry_after: Seconds after which it may be tried again; 0 says nothing of it.
+        status: 401 (who?), 403 (not you) or 429 (not so often).
+        message: What was received, what is allowed and what to do.
+        retry_after: Seconds until another try can succeed; 0 where none can.
     """
 
     status: int
     message: str
-    retry_after: float = 0.0
+    retry_after: int = 0
 
 
 class Guard(Protocol):
     """Decides in memory, at once, on every request; never raises."""
 
-    def admit(
-        self, method: str, path: str, headers: _Headers, client: str, action: str = CALL
-    ) -> Admission | Refusal:
-        """Decide on one request.
+    def admit(self, method: str, path: str, headers: _Headers, client: str = "") -> Admission | Refusal:
+        """Say whether a request may go on.
 
         Args:
             method: HTTP method.
-            path: Path as written, query left out: ``/v1/chat/completions``, ``/offramp/status``.
+            path: Path without its query: ``/v1/chat/completions``, ``/offramp/status``.
             headers: Header fields, names in lower case.
-            client: The client's address, "" where unknown.
-            action: What is to be done: :data:`CALL`, or the action of an endpoint of offramp's own.
+            client: Address of the client, "" where unknown.
         """
+        ...
+
+    def refuses(self, admission: Admission, model: str) -> Refusal | None:
+        """Say whether a call may not ask for a model; asked where ``admission.models`` is not empty."""
         ...
 
 
@@ -67,13 +67,12 @@ class OpenGuard:
 
     _admitted = Admission()
 
-    def admit(
-        self,
-        method: str,  # noqa: ARG002 - the guard's contract
-        path: str,  # noqa: ARG002 - the guard's contract
-        headers: _Headers,  # noqa: ARG002 - the guard's contract
-        client: str,  # noqa: ARG002 - the guard's contract
-        action: str = CALL,  # noqa: ARG002 - the guard's contract
-    ) -> Admission | Refusal:
+    def admit(self, method: str, path: str, headers: _Headers, client: str = "") -> Admission | Refusal:
         """Admit."""
+        del method, path, headers, client
         return self._admitted
+
+    def refuses(self, admission: Admission, model: str) -> Refusal | None:
+        """Refuse nothing."""
+        del admission, model
+        return None
