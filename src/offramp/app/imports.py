@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from offramp.record.imports import Broken, read_calls
+from offramp.interchange import Broken, format_named, read_calls
+from offramp.record.imports import admitted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,16 +32,23 @@ class Imported:
     first_error: str
 
 
-def import_logs(app: App, logs: Sequence[Path], *, skip_broken: bool = False) -> Imported:
+def import_logs(app: App, logs: Sequence[Path], *, wanted: str = "", skip_broken: bool = False) -> Imported:
     """Mask, encrypt and store the calls of some files, in one transaction.
+
+    Args:
+        app: The installation.
+        logs: The files.
+        wanted: Name of their format; told from each row where "".
+        skip_broken: Leave out and count rows that are no calls.
 
     Raises:
         NotFound: A file is not there.
-        BadInput: A file is no JSONL, or a line is no call; nothing is stored then.
+        BadInput: A row is no call, or there is no such format; nothing is stored then.
         StorageError: The store cannot take them; nothing is stored then.
     """
     broken = Broken() if skip_broken else None
-    calls = list(read_calls(logs, app.redactor.redact, app.pseudonyms, broken=broken))
+    raw = read_calls(logs, wanted=format_named(wanted) if wanted else None, broken=broken)
+    calls = list(admitted(raw, app.redactor.redact, app.pseudonyms))
     before = app.store.count()
     app.store.append(calls)
     return Imported(

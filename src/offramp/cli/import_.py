@@ -17,18 +17,22 @@ if TYPE_CHECKING:
 
 @click.command("import")
 @options.files
+@options.log_format
 @options.skip_broken
 @options.as_json
 @click.pass_context
-def command(ctx: click.Context, logs: tuple[Path, ...], *, skip_broken: bool, as_json: bool) -> None:
+def command(
+    ctx: click.Context, logs: tuple[Path, ...], log_format: str, *, skip_broken: bool, as_json: bool
+) -> None:
     """Take recorded calls into the store, masked and encrypted; all of the files or nothing.
 
-    LOGS are JSONL files, plain or .gz: {"request": ..., "response": ...} or an OpenAI chat
-    {"messages": [..., the answer]} per line. Importing a file again adds nothing.
+    LOGS are JSON or JSONL files, plain or .gz: {"request": ..., "response": ...}, OpenAI chats
+    {"messages": [..., the answer]}, OpenTelemetry GenAI spans, Langfuse or LiteLLM exports. Importing a
+    file again adds nothing.
     """
     app = build(options.settings_of(ctx))
     try:
-        imported = import_logs(app, logs, skip_broken=skip_broken)
+        imported = import_logs(app, logs, wanted=log_format, skip_broken=skip_broken)
     finally:
         app.close()
     if as_json:

@@ -15,7 +15,8 @@ from offramp.core.errors import DiskFull, OfframpError
 COMMANDS = {
     "serve": "The gateway: every call reaches the LLM, what is certified is answered by a specialist.",
     "replay": "A teacher that answers from recorded calls: for tests, demos and what-ifs.",
-    "import": "Take recorded calls from JSONL files into the store, masked and encrypted.",
+    "import": "Take recorded calls from files into the store, masked and encrypted.",
+    "export": "Write recorded calls to a file that other tools read.",
     "scan": "One command, no set-up: which share of this traffic could leave the LLM?",
     "tasks": "The tasks discovered in the recorded calls; convertible or not, and why.",
     "convert": "Dataset, candidates, training, certificate: for every convertible task, or one.",

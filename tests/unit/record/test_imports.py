@@ -9,11 +9,14 @@ import pytest
 
 from offramp.core.call import Usage
 from offramp.core.errors import BadInput, NotFound
-from offramp.record.imports import Broken, read_calls
+from offramp.interchange import Broken
+from offramp.interchange import read_calls as read_raw
+from offramp.record.imports import admitted
 from offramp.record.pseudonym import Pseudonyms
 from offramp.redact.redactor import Redactor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from offramp.core.call import Call
@@ -30,6 +33,12 @@ class Same:
     """What a redactor gives that finds nothing."""
 
     value: Any
+
+
+def read_calls(
+    paths: list[Path], redact: Callable[[Any], Any], pseudonyms: Pseudonyms, broken: Broken | None = None
+) -> Iterator[Call]:
+    return admitted(read_raw(paths, broken=broken), redact, pseudonyms)
 
 
 def pair(**row: Any) -> JsonObject:
@@ -217,13 +226,14 @@ def nested(depth: int, where: str) -> str:
 
 
 def test_an_answer_nested_deeply_is_cut_and_kept(path: Path) -> None:
-    write(path, nested(1000, "response"))
+    write(path, nested(400, "response"))
     (call,) = read_calls([path], REDACTOR.redact, PSEUDONYMS)
     assert len(json.dumps(call.response)) < 2000
 
 
-def test_a_line_nested_too_deeply_is_named_or_skipped(path: Path) -> None:
-    write(path, json.dumps(pair()), nested(1010, "metadata"), json.dumps(pair()))
+@pytest.mark.parametrize("where", ["metadata", "response"])
+def test_a_line_nested_too_deeply_is_named_or_skipped(path: Path, where: str) -> None:
+    write(path, json.dumps(pair()), nested(600, where), json.dumps(pair()))
     with pytest.raises(BadInput, match=r"log\.jsonl, line 2 is nested too deeply"):
         list(read_calls([path], REDACTOR.redact, PSEUDONYMS))
     broken = Broken()
