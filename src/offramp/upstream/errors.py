@@ -1,50 +1,44 @@
-"""The one border where aiohttp's errors become offramp's."""
+"""The one border where the errors of sockets, TLS and HTTP parsers become offramp's."""
 
 from __future__ import annotations
 
-import aiohttp
-from aiohttp import client_exceptions as foreign
+import ssl
+from typing import TYPE_CHECKING
+
+import httptools
 
 from offramp.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 
-FOREIGN = (aiohttp.ClientError, OSError)
-"""What aiohttp raises for trouble with the other side."""
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-# Every public error of aiohttp's client stands here by name, so that a test can see a new one arrive.
-_TRANSLATION: dict[type[BaseException], type[UpstreamError]] = {
+Translation = dict[type[BaseException], type[UpstreamError]]
+"""From foreign error classes to offramp's; a subclass means what its closest ancestor means."""
+
+# Every public error of ssl and httptools stands here by name, so that a test can see a new one arrive.
+TRANSLATION: Translation = {
     TimeoutError: UpstreamTimeout,
     OSError: UpstreamError,
-    aiohttp.ClientError: UpstreamError,
-    aiohttp.ClientConnectionError: UpstreamError,
-    aiohttp.ClientConnectionResetError: UpstreamError,
-    aiohttp.ClientOSError: UpstreamError,
-    aiohttp.ClientPayloadError: UpstreamError,
-    aiohttp.ClientResponseError: UpstreamError,
-    aiohttp.ContentTypeError: UpstreamError,
-    aiohttp.ServerConnectionError: UpstreamError,
-    aiohttp.ServerDisconnectedError: UpstreamError,
-    aiohttp.ServerFingerprintMismatch: UpstreamError,
-    aiohttp.TooManyRedirects: UpstreamError,
-    aiohttp.WSServerHandshakeError: UpstreamError,
-    foreign.UploadAbortedError: UpstreamError,
-    foreign.RedirectClientError: UpstreamError,
-    foreign.InvalidUrlRedirectClientError: UpstreamError,
-    foreign.NonHttpUrlRedirectClientError: UpstreamError,
-    aiohttp.ServerTimeoutError: UpstreamTimeout,
-    aiohttp.SocketTimeoutError: UpstreamTimeout,
-    aiohttp.ConnectionTimeoutError: UpstreamUnreachable,
-    aiohttp.ClientConnectorError: UpstreamUnreachable,
-    aiohttp.ClientConnectorDNSError: UpstreamUnreachable,
-    aiohttp.ClientConnectorSSLError: UpstreamUnreachable,
-    aiohttp.ClientConnectorCertificateError: UpstreamUnreachable,
-    aiohttp.ClientSSLError: UpstreamUnreachable,
-    aiohttp.ClientProxyConnectionError: UpstreamUnreachable,
-    aiohttp.ClientHttpProxyError: UpstreamUnreachable,
-    foreign.UnixClientConnectorError: UpstreamUnreachable,
-    aiohttp.InvalidURL: UpstreamUnreachable,
-    aiohttp.InvalidUrlClientError: UpstreamUnreachable,
-    aiohttp.NonHttpUrlClientError: UpstreamUnreachable,
+    ssl.SSLError: UpstreamError,
+    ssl.SSLCertVerificationError: UpstreamUnreachable,
+    ssl.SSLEOFError: UpstreamError,
+    ssl.SSLSyscallError: UpstreamError,
+    ssl.SSLWantReadError: UpstreamError,
+    ssl.SSLWantWriteError: UpstreamError,
+    ssl.SSLZeroReturnError: UpstreamError,
+    httptools.HttpParserError: UpstreamError,
+    httptools.HttpParserCallbackError: UpstreamError,
+    httptools.HttpParserInvalidMethodError: UpstreamError,
+    httptools.HttpParserInvalidStatusError: UpstreamError,
+    httptools.HttpParserInvalidURLError: UpstreamError,
+    httptools.HttpParserUpgrade: UpstreamError,
 }
+
+CONNECTING = (OSError, UnicodeError)
+"""What making a connection raises; a host name that no DNS can hold is a ``UnicodeError``."""
+
+PARSING = (httptools.HttpParserError, httptools.HttpParserUpgrade)
+"""What feeding the parser raises."""
 
 _VERBS: dict[type[UpstreamError], str] = {
     UpstreamUnreachable: "cannot be reached",
@@ -58,25 +52,62 @@ _HINTS: dict[type[UpstreamError], str] = {
     UpstreamError: "Ask again; if it lasts, see the teacher's own log or status page.",
 }
 
+_CERTIFICATE = (
+    "Check the teacher's base URL; if an authority of your own signed its certificate, name that "
+    "authority's file in SSL_CERT_FILE."
+)
 
-def translation_of(error: type[BaseException]) -> type[UpstreamError] | None:
+
+class Violation(Exception):
+    """What the teacher sent is HTTP in form, and not acceptable; raised inside a parser's callback."""
+
+
+def translation_of(
+    error: type[BaseException], table: Mapping[type[BaseException], type[UpstreamError]] = TRANSLATION
+) -> type[UpstreamError] | None:
     """Return the offramp error for a foreign error class, None where it is not the upstream's doing."""
     for ancestor in error.__mro__:
-        if ancestor in _TRANSLATION:
-            return _TRANSLATION[ancestor]
+        if ancestor in table:
+            return table[ancestor]
     return None
 
 
-def translate(error: Exception, url: str) -> UpstreamError:
+def translate(
+    error: Exception, url: str, table: Mapping[type[BaseException], type[UpstreamError]] = TRANSLATION
+) -> UpstreamError:
     """Say a foreign error in offramp's words.
 
     Args:
-        error: One of :data:`FOREIGN`.
+        error: A class of the table, or derived from one.
         url: The teacher's base URL, for the message.
+        table: Which foreign error means what.
 
     Returns:
         The error to raise, naming the teacher and the cause.
     """
-    kind = translation_of(type(error)) or UpstreamError
-    cause = str(error).rstrip(".") or type(error).__name__
-    return kind(f"The teacher at {url} {_VERBS[kind]}: {cause}.", hint=_HINTS[kind])
+    kind = translation_of(type(error), table) or UpstreamError
+    return trouble(kind, url, _cause(error), hint=_hint(error))
+
+
+def unreachable(error: Exception, url: str) -> UpstreamError:
+    """Say why no connection could be made: whatever the cause, nothing was sent yet."""
+    return trouble(UpstreamUnreachable, url, _cause(error), hint=_hint(error))
+
+
+def trouble(kind: type[UpstreamError], url: str, cause: str, *, hint: str | None = None) -> UpstreamError:
+    """Build the error for a cause: which teacher, what happened, what to do."""
+    return kind(f"The teacher at {url} {_VERBS[kind]}: {cause}.", hint=hint or _HINTS[kind])
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error.__context__, Violation):
+        error = error.__context__
+    elif isinstance(error, httptools.HttpParserUpgrade):
+        return "it switches to another protocol, which nobody asked for"
+    elif isinstance(error, PARSING):
+        return f"what it sent is no HTTP ({str(error).rstrip('.') or type(error).__name__})"
+    return str(error).rstrip(".") or type(error).__name__
+
+
+def _hint(error: Exception) -> str | None:
+    return _CERTIFICATE if isinstance(error, ssl.SSLCertVerificationError) else None

@@ -1,22 +1,26 @@
-"""OpenAI-compatible servers over HTTP: bytes in, bytes out, nothing decoded and nothing re-encoded."""
+"""The teacher through aiohttp: the way that knows HTTP proxies; ``pool`` is the fast one."""
 
 from __future__ import annotations
 
 import asyncio
 import io
-from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from offramp.core.errors import BadSetting
-from offramp.upstream.errors import FOREIGN, translate
-from offramp.upstream.port import Headers, end_to_end
+from offramp.upstream.aiohttp_errors import FOREIGN, TRANSLATION
+from offramp.upstream.errors import translate
+from offramp.upstream.head import OURS, authorization_of, check_fields, check_target
+from offramp.upstream.origin import Origin
+from offramp.upstream.port import Headers, Timeouts, end_to_end
 
-# The connection to the teacher is ours: its host, its framing.
-_OURS = frozenset({b"host", b"content-length", b"expect"})
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["OpenAIResponse", "OpenAIUpstream", "Timeouts"]
+
 # aiohttp would add these where the client sent none.
 _NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 # aiohttp warns about larger bodies that are plain bytes, and writes a BytesIO in slices.
@@ -24,21 +28,8 @@ _SLICED_FROM = 1 << 20
 _LONGEST_HEADER = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long to wait for the teacher, in seconds.
-
-    Attributes:
-        connect: Until a connection stands, name look-up and TLS included.
-        silence: Between two pieces of a response, and before the first: a model may think for minutes.
-    """
-
-    connect: float = 10.0
-    silence: float = 600.0
-
-
 class OpenAIUpstream:
-    """An OpenAI-compatible server behind a pool of connections.
+    """An OpenAI-compatible server through aiohttp's client.
 
     Create it anywhere; connections are made inside the running event loop on first use.
 
@@ -50,9 +41,11 @@ class OpenAIUpstream:
         connect_retries: Further tries where no connection could be made. Nothing else is tried again:
             once a request is on its way, the teacher may have begun to answer (and to bill).
         retry_pause_s: Pause before each further try, in seconds.
+        proxy: URL of the HTTP proxy on the way, None for none.
+        tls: How to check the teacher's certificate; None trusts the system's authorities.
 
     Raises:
-        BadSetting: The base URL is not an http or https URL.
+        BadSetting: The base URL is none, or the key holds what no header field can.
     """
 
     def __init__(
@@ -63,9 +56,14 @@ class OpenAIUpstream:
         timeouts: Timeouts | None = None,
         connect_retries: int = 1,
         retry_pause_s: float = 0.1,
+        proxy: str | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.base_url = _checked(base_url)
-        self._authorization = None if api_key is None else f"Bearer {api_key}"
+        self._origin = Origin.parse(base_url)
+        self.base_url = self._origin.base_url
+        self._authorization = None if api_key is None else authorization_of(api_key)
+        self._proxy = proxy
+        self._tls = tls
         self._timeouts = timeouts or Timeouts()
         self._connect_retries = connect_retries
         self._retry_pause_s = retry_pause_s
@@ -73,7 +71,8 @@ class OpenAIUpstream:
 
     async def send(self, method: str, path: str, headers: Headers, body: bytes) -> OpenAIResponse:
         """Send one request; see :meth:`offramp.upstream.port.Upstream.send`."""
-        url = URL(self.base_url + path, encoded=True)
+        check_target(method, path)
+        url = URL(self._origin.root + path, encoded=True)
         fields = self._fields(headers)
         retries_left = self._connect_retries
         while True:
@@ -81,7 +80,7 @@ class OpenAIUpstream:
                 return await self._send_once(method, url, fields, body)
             except FOREIGN as error:
                 if retries_left == 0 or not _never_connected(error):
-                    raise translate(error, self.base_url) from error
+                    raise translate(error, self.base_url, TRANSLATION) from error
             retries_left -= 1
             await asyncio.sleep(self._retry_pause_s)
 
@@ -95,21 +94,27 @@ class OpenAIUpstream:
         self, method: str, url: URL, fields: CIMultiDict[str], body: bytes
     ) -> OpenAIResponse:
         data = io.BytesIO(body) if len(body) > _SLICED_FROM else body or None
-        response = await self._opened().request(method, url, data=data, headers=fields, allow_redirects=False)
+        response = await self._opened().request(
+            method,
+            url,
+            data=data,
+            headers=fields,
+            allow_redirects=False,
+            proxy=self._proxy,
+            ssl=True if self._tls is None else self._tls,
+        )
         return OpenAIResponse(response, self.base_url)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = _session(self._timeouts)
+            self._session = _session(self._origin, self._timeouts)
         return self._session
 
     def _fields(self, headers: Headers) -> CIMultiDict[str]:
+        kept = [field for field in end_to_end(headers) if field[0] not in OURS]
+        check_fields(kept)
         fields = CIMultiDict(
-            [
-                (name.decode("latin-1"), value.decode("utf-8", "surrogateescape"))
-                for name, value in end_to_end(headers)
-                if name not in _OURS
-            ]
+            [(name.decode("latin-1"), value.decode("utf-8", "surrogateescape")) for name, value in kept]
         )
         if self._authorization is not None:
             fields["authorization"] = self._authorization
@@ -134,7 +139,7 @@ class OpenAIResponse:
         try:
             piece = await self._response.content.readany()
         except FOREIGN as error:
-            raise translate(error, self._url) from error
+            raise translate(error, self._url, TRANSLATION) from error
         if not piece:
             raise StopAsyncIteration
         return piece
@@ -149,10 +154,12 @@ def _never_connected(error: Exception) -> bool:
     return isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError)
 
 
-def _session(timeouts: Timeouts) -> aiohttp.ClientSession:
+def _session(origin: Origin, timeouts: Timeouts) -> aiohttp.ClientSession:
+    # The clients' own number of calls in flight is the limit, as it is without offramp.
+    options: Any = {"limit": 0, "keepalive_timeout": timeouts.idle}
+    path = origin.socket_path
     return aiohttp.ClientSession(
-        # The clients' own number of calls in flight is the limit, as it is without offramp.
-        connector=aiohttp.TCPConnector(limit=0),
+        connector=aiohttp.UnixConnector(path, **options) if path else aiohttp.TCPConnector(**options),
         # A jar would hand one client's cookies to the next.
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect, sock_read=timeouts.silence),
@@ -161,17 +168,3 @@ def _session(timeouts: Timeouts) -> aiohttp.ClientSession:
         max_line_size=_LONGEST_HEADER,
         max_field_size=_LONGEST_HEADER,
     )
-
-
-def _checked(base_url: str) -> str:
-    try:
-        url = URL(base_url)
-    except ValueError:
-        url = URL()
-    if url.scheme not in {"http", "https"} or not url.host or url.user or url.query_string or url.fragment:
-        raise BadSetting(
-            f"The teacher's base URL is {base_url.rpartition('@')[2]!r}; it has to begin with http:// or "
-            "https://, name a host, and hold no password, query or fragment.",
-            hint="Write it as clients do, with the version: https://api.openai.com/v1.",
-        )
-    return base_url.rstrip("/") if url.path not in {"", "/"} else base_url.rstrip("/") + "/v1"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, Self
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Header fields in wire order; names in lower case, values as received."""
 
-# RFC 9110, 7.6.1: fields about one connection, not about the message.
-_HOP_BY_HOP = frozenset(
+HOP_BY_HOP = frozenset(
     {
         b"connection",
         b"keep-alive",
@@ -22,6 +22,24 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
+"""Fields about one connection, not about the message (RFC 9110, 7.6.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait for the teacher, in seconds.
+
+    Attributes:
+        connect: Until a connection stands, name look-up and TLS included.
+        silence: Between two signs of life (a piece of the response, a part of the request taken), and
+            before the first: a model may think for minutes.
+        idle: How long an unused connection is kept. Shorter than the 5 s after which uvicorn (vLLM,
+            SGLang) and Node close theirs: a request must not meet the other side's closing.
+    """
+
+    connect: float = 10.0
+    silence: float = 600.0
+    idle: float = 4.0
 
 
 class UpstreamResponse(Protocol):
@@ -71,6 +89,7 @@ class Upstream(Protocol):
             body: The request's bytes, sent as they are.
 
         Raises:
+            BadInput: Method, path or a header field would break the request's head; nothing was sent.
             UpstreamUnreachable: No connection could be made.
             UpstreamTimeout: The teacher was silent for too long.
             UpstreamError: The teacher broke off, or what it sent is no HTTP.
@@ -85,7 +104,7 @@ class Upstream(Protocol):
 def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Lower the names and drop the fields that belong to one connection (RFC 9110, 7.6.1)."""
     fields = [(name.lower(), value) for name, value in headers]
-    dropped = _HOP_BY_HOP
+    dropped = HOP_BY_HOP
     for name, value in fields:
         if name == b"connection":
             dropped = dropped | {token.strip().lower() for token in value.split(b",")}

@@ -14,8 +14,9 @@ import pytest_asyncio
 from offramp.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from offramp.testing.replay import InProcessUpstream
 from offramp.testing.scripted_teacher import Scripted, ScriptedTeacher, says, streamed, whole
-from offramp.upstream.openai import OpenAIUpstream, Timeouts
-from offramp.upstream.port import header_of
+from offramp.upstream.openai import OpenAIUpstream
+from offramp.upstream.pool import PooledUpstream
+from offramp.upstream.port import Timeouts, header_of
 from offramp.upstream.serving import Server
 
 if TYPE_CHECKING:
@@ -41,17 +42,28 @@ class _World:
 
 
 @contextlib.asynccontextmanager
-async def _over_a_socket(teacher: ScriptedTeacher) -> AsyncIterator[_World]:
-    async with (
-        Server(teacher, grace_s=1) as server,
-        contextlib.aclosing(_to(server, _PATIENT_S)) as patient,
-        contextlib.aclosing(_to(server, _IMPATIENT_S)) as impatient,
-    ):
-        yield _World(teacher, patient, impatient)
+async def _pooled(teacher: ScriptedTeacher) -> AsyncIterator[_World]:
+    async with _over_a_socket(teacher, PooledUpstream) as world:
+        yield world
 
 
-def _to(server: Server, silence: float) -> OpenAIUpstream:
-    return OpenAIUpstream(server.address.url, timeouts=Timeouts(connect=30, silence=silence))
+@contextlib.asynccontextmanager
+async def _aiohttp(teacher: ScriptedTeacher) -> AsyncIterator[_World]:
+    async with _over_a_socket(teacher, OpenAIUpstream) as world:
+        yield world
+
+
+@contextlib.asynccontextmanager
+async def _over_a_socket(
+    teacher: ScriptedTeacher, make: type[PooledUpstream | OpenAIUpstream]
+) -> AsyncIterator[_World]:
+    async with Server(teacher, grace_s=1) as server:
+        url = server.address.url
+        async with (
+            contextlib.aclosing(make(url, timeouts=Timeouts(connect=30, silence=_PATIENT_S))) as patient,
+            contextlib.aclosing(make(url, timeouts=Timeouts(connect=30, silence=_IMPATIENT_S))) as impatient,
+        ):
+            yield _World(teacher, patient, impatient)
 
 
 @contextlib.asynccontextmanager
@@ -63,9 +75,7 @@ async def _in_process(teacher: ScriptedTeacher) -> AsyncIterator[_World]:
     )
 
 
-@pytest_asyncio.fixture(
-    scope="module", loop_scope="module", params=[_over_a_socket, _in_process], ids=["socket", "in_process"]
-)
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=[_pooled, _aiohttp, _in_process])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[_World]:
     make: Callable[[ScriptedTeacher], AbstractAsyncContextManager[_World]] = request.param
     async with make(ScriptedTeacher()) as made:

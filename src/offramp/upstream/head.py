@@ -1,0 +1,141 @@
+"""Heads of requests: what is fixed is made once, what a client wrote is checked and put behind it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from offramp.core.errors import BadInput, BadSetting
+from offramp.upstream.port import HOP_BY_HOP, end_to_end
+
+if TYPE_CHECKING:
+    from offramp.upstream.origin import Origin
+    from offramp.upstream.port import Headers
+
+OURS = frozenset({b"host", b"content-length", b"expect"})
+"""The connection to the teacher is ours: its host, its framing."""
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-zA-Z]+")
+# No space and no control character; what the client percent-encoded, or did not, stays as it is.
+_TARGET = re.compile(r"(?:[/?][!-~\x80-\xff]*)?")
+_BREAKS = re.compile(rb"[\r\n\0]")
+_PERSISTENCE = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b""})
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE", "TRACE"})
+_METHODS = _WITH_BODY | _WITHOUT_BODY
+_NAMES_KNOWN = 1024
+
+
+class RequestHead:
+    """Writes the heads of requests to one teacher.
+
+    Args:
+        origin: The teacher.
+        api_key: Sent in place of the client's own ``Authorization``; None passes the client's on.
+
+    Raises:
+        BadSetting: The key holds a line break.
+    """
+
+    __slots__ = ("_base_path", "_fixed", "_prefixes")
+
+    def __init__(self, origin: Origin, api_key: str | None = None) -> None:
+        self._base_path = origin.base_path
+        self._fixed = f" HTTP/1.1\r\nhost: {origin.authority}".encode("latin-1")
+        dropped = HOP_BY_HOP | OURS
+        if api_key is not None:
+            self._fixed += b"\r\nauthorization: " + authorization_of(api_key).encode("latin-1")
+            dropped |= {b"authorization"}
+        self._prefixes = _Prefixes(dropped)
+
+    def encode(self, method: str, path: str, headers: Headers, length: int) -> bytes:
+        """Write a head, the empty line included.
+
+        Args:
+            method: HTTP method.
+            path: Path and query below the base URL.
+            headers: The client's fields; those about its connection are left out.
+            length: Bytes of the body.
+
+        Raises:
+            BadInput: Method, path or a field would break the head.
+        """
+        prefixes = self._prefixes
+        for name, value in headers:
+            if name == b"connection" and value not in _PERSISTENCE:
+                headers = end_to_end(headers)
+                break
+        lines = [prefix + value for name, value in headers if (prefix := prefixes[name])]
+        fields = b"\r\n".join(lines)
+        # Every line break has to be one of those just written.
+        breaks = max(len(lines) - 1, 0)
+        if fields.count(b"\n") != breaks or fields.count(b"\r") != breaks or b"\0" in fields:
+            check_fields(headers)
+        if not _TARGET.fullmatch(path) or method not in _METHODS:
+            check_target(method, path)
+        start = f"{method} {self._base_path}{path}".encode("latin-1")
+        rest = b"\r\n" + fields if fields else b""
+        if length or method not in _WITHOUT_BODY:
+            return b"%b%b%b\r\ncontent-length: %d\r\n\r\n" % (start, self._fixed, rest, length)
+        return b"%b%b%b\r\n\r\n" % (start, self._fixed, rest)
+
+
+class _Prefixes(dict[bytes, bytes]):
+    """From a field's name to how its line begins; "" for a field that is left out."""
+
+    def __init__(self, dropped: frozenset[bytes]) -> None:
+        super().__init__()
+        self._dropped = dropped
+
+    def __missing__(self, name: bytes) -> bytes:
+        if not _TOKEN.fullmatch(name):
+            check_fields([(name, b"")])
+        lowered = name.lower()
+        prefix = b"" if lowered in self._dropped else lowered + b": "
+        # A client that makes names up must not fill the memory.
+        if len(self) < _NAMES_KNOWN:
+            self[name] = prefix
+        return prefix
+
+
+def authorization_of(api_key: str) -> str:
+    """Return the ``Authorization`` field for a key.
+
+    Raises:
+        BadSetting: The key holds what no header field can.
+    """
+    if not api_key.isascii() or not api_key.isprintable():
+        raise BadSetting(
+            "The teacher's API key holds a line break or another character that no header field can.",
+            hint="Look at how it is set: a key read from a file often ends with a line break.",
+        )
+    return f"Bearer {api_key}"
+
+
+def check_fields(headers: Headers) -> None:
+    """Refuse fields that would break a head, or smuggle a second one in.
+
+    Raises:
+        BadInput: A name is no token, or a value holds CR, LF or NUL.
+    """
+    for name, value in headers:
+        if not _TOKEN.fullmatch(name):
+            raise _unsendable(f"header field name {name[:60]!r} is no token (RFC 9110, 5.1)")
+        if _BREAKS.search(value):
+            raise _unsendable(f"header field {name[:60]!r} holds a line break or a NUL")
+
+
+def check_target(method: str, path: str) -> None:
+    """Refuse a method or a path that would break a head.
+
+    Raises:
+        BadInput: The method is no token, or the path holds a space or a control character.
+    """
+    if not method.isascii() or not _TOKEN.fullmatch(method.encode("ascii")):
+        raise _unsendable(f"method {method[:60]!r} is no token (RFC 9110, 9.1)")
+    if not _TARGET.fullmatch(path):
+        raise _unsendable(f"path {path[:200]!r} is not percent-encoded, or does not begin with a slash")
+
+
+def _unsendable(what: str) -> BadInput:
+    return BadInput(f"The request was not sent: its {what}.", hint="Send it as HTTP/1.1 has it.")
