@@ -33,11 +33,18 @@ def encode(value: object) -> bytes:
 
 
 def encode_text(value: object) -> str:
-    """Encode JSON as text, as the arguments of a tool call are written: compact, letters as they are."""
+    """Encode JSON as text, as the arguments of a tool call are written: compact, letters as they are.
+
+    What is nested deeper than can be written is ``null``, which nobody takes for arguments.
+    """
     try:
         return orjson.dumps(value).decode()
     except TypeError:
+        pass
+    try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        return "null"
 
 
 def decode(raw: bytes) -> Any:

@@ -74,11 +74,17 @@ def broken(partial: object, error: object = None, *, usage: object = None) -> Fo
 
     Part of an answer must never be taken for an answer: it stands under ``partial``.
     """
-    body: JsonObject = {"error": _CUT if error is None else error, "partial": partial}
+    body: JsonObject = {"error": _cut() if error is None else error, "partial": partial}
     return Folded(body | ({"usage": usage} if usage else {}), complete=False)
 
 
-_CUT = {"type": "incomplete_stream", "message": "The stream ended before the answer did."}
+def damaged() -> JsonObject:
+    """Return the error of a stream that a client could not have read."""
+    return {"type": "unreadable_event", "message": "The stream holds an event that is not JSON."}
+
+
+def _cut() -> JsonObject:
+    return {"type": "incomplete_stream", "message": "The stream ended before the answer did."}
 
 
 def openai_error(_status: int, message: str, kind: str, code: str) -> JsonObject:

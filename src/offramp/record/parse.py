@@ -1,23 +1,23 @@
-"""From the bytes of an exchange to a call: folded, redacted, pseudonymised."""
+"""From the bytes of an exchange to a call: folded, redacted, pseudonymised, in chat form."""
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from offramp.core.call import Call, Usage, text_of
-from offramp.core.json import JsonObject, canonical
-from offramp.record.fold import fold
+from offramp.core.call import Call, Dialect, Usage, text_of
+from offramp.core.json import JsonObject
+from offramp.dialect import form_of
+from offramp.dialect.codec import decode, encode_text
+from offramp.record.inflate import inflated
 from offramp.record.pseudonym import Pseudonyms, origin_of, rename
 from offramp.record.session import SessionTracker
 
 if TYPE_CHECKING:
+    from offramp.dialect import Form
     from offramp.record.exchange import Exchange
 
 _CHARS_PER_TOKEN = 4
-_LARGEST = 64 * 1024 * 1024
 CLOSED_EARLY = 499
 """Status of a call whose client or teacher broke off, as nginx writes it."""
 
@@ -56,43 +56,76 @@ class Parser:
 
     def parse(self, exchange: Exchange) -> Call:
         """Return the call; never raises for what the bytes hold."""
-        request = _object(exchange.request) or {}
-        response, complete = _response(exchange)
+        try:
+            form = form_of(exchange.dialect)
+            request = form.to_chat(_object(exchange.request) or {})
+            response, complete = _response(exchange, form)
+            return self._call(exchange, request, response, complete=complete)
+        except RecursionError:
+            # Nested deeper than it can be read through: nothing of it is kept.
+            return self._call(exchange, {}, _unreadable(exchange), complete=exchange.complete)
+
+    def _call(self, exchange: Exchange, request: JsonObject, response: JsonObject, *, complete: bool) -> Call:
         origin = origin_of(self._pseudonyms, exchange.who, request)
-        session = self._sessions.session(origin, exchange.run, request, exchange.started_at)
+        session = self._session(origin, exchange, request, response)
         # Together, so that what only the request gives away is found in the response too.
         redacted = self._redact(
-            {"request": rename(self._pseudonyms, request), "response": response, "meta": dict(exchange.meta)}
+            {
+                "request": rename(self._pseudonyms, request),
+                "response": self._renamed(exchange.dialect, response),
+                "meta": dict(exchange.meta),
+            }
         )
+        masked = redacted.value
         return Call(
             id=exchange.id,
             at=exchange.started_at,
             session=session,
             origin=origin,
-            request=redacted.value["request"],
-            response=redacted.value["response"],
+            request=masked["request"],
+            response=masked["response"],
             status=exchange.status if complete or exchange.status >= 400 else CLOSED_EARLY,
             stream=exchange.stream,
             latency_s=exchange.latency_s,
-            usage=_usage(redacted.value["request"], redacted.value["response"]),
+            usage=_usage(masked["request"], masked["response"]),
             route=exchange.route,
-            meta=redacted.value["meta"] | ({"redacted": dict(redacted.counts)} if redacted.counts else {}),
+            meta=masked["meta"] | ({"redacted": dict(redacted.counts)} if redacted.counts else {}),
             dialect=exchange.dialect,
             trainable=exchange.trainable,
         )
 
+    def _session(self, origin: str, exchange: Exchange, request: JsonObject, response: JsonObject) -> str:
+        session = self._sessions.session(origin, exchange.run, request, exchange.started_at)
+        if exchange.dialect is Dialect.RESPONSES and isinstance(response.get("id"), str):
+            self._sessions.answered(origin, response["id"], session)
+        return session
 
-def _response(exchange: Exchange) -> tuple[JsonObject, bool]:
-    """Return the response body and whether the whole of it came."""
-    raw = _decoded(exchange.response, exchange.content_encoding)
+    def _renamed(self, dialect: Dialect, response: JsonObject) -> JsonObject:
+        """Hide what a response repeats of who asked, and the id by which it can be continued."""
+        renamed = rename(self._pseudonyms, response)
+        if dialect is Dialect.RESPONSES and isinstance(response.get("id"), str):
+            renamed["id"] = self._pseudonyms.of("response", response["id"])
+        return renamed
+
+
+def _response(exchange: Exchange, form: Form) -> tuple[JsonObject, bool]:
+    """Return the response body in chat form and whether the whole of it came."""
+    raw = inflated(exchange.response, exchange.content_encoding)
+    complete = exchange.complete
     if raw is not None and _is_stream(exchange, raw):
-        folded = fold(raw)
-        return _without_logprobs(folded.body), folded.complete and exchange.complete
-    body = None if raw is None else _object(raw)
+        folded = form.fold(raw)
+        body: JsonObject | None = folded.body
+        complete = complete and folded.complete
+    else:
+        body = None if raw is None else _object(raw)
     if body is None:
-        error = {"type": "unreadable", "content_type": exchange.content_type, "bytes": len(exchange.response)}
-        return {"error": error}, exchange.complete
-    return _without_logprobs(body), exchange.complete
+        return _unreadable(exchange), complete
+    return _without_logprobs(form.chat_response(body)), complete
+
+
+def _unreadable(exchange: Exchange) -> JsonObject:
+    size = len(exchange.response)
+    return {"error": {"type": "unreadable", "content_type": exchange.content_type, "bytes": size}}
 
 
 def _is_stream(exchange: Exchange, raw: bytes) -> bool:
@@ -101,40 +134,30 @@ def _is_stream(exchange: Exchange, raw: bytes) -> bool:
     return declared or (exchange.stream and raw.lstrip().startswith((b"data:", b"event:", b":")))
 
 
-def _decoded(raw: bytes, encoding: str) -> bytes | None:
-    """Undo the content encoding; None where it is none we know, or the bytes are broken."""
-    if encoding.lower() in ("", "identity"):
-        return raw
-    if encoding.lower() not in ("gzip", "x-gzip", "deflate"):
-        return None
-    try:
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(raw, _LARGEST)
-    except zlib.error:
-        return None
-
-
 def _object(raw: bytes) -> JsonObject | None:
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
+    value = decode(raw)
     return value if isinstance(value, dict) else None
 
 
 def _without_logprobs(body: JsonObject) -> JsonObject:
     """Leave the log-probabilities out: they spell the answer token by token, past every rule."""
-    choices = body.get("choices")
-    if not isinstance(choices, list):
-        return body
-    kept = [{k: v for k, v in c.items() if k != "logprobs"} if isinstance(c, dict) else c for c in choices]
-    return body | {"choices": kept}
+    for name in ("choices", "partial"):
+        choices = body.get(name)
+        if isinstance(choices, list) and any(isinstance(c, dict) and "logprobs" in c for c in choices):
+            kept = [_bare(choice) for choice in choices]
+            body = body | {name: kept}
+    return body
+
+
+def _bare(choice: Any) -> Any:
+    return {k: v for k, v in choice.items() if k != "logprobs"} if isinstance(choice, dict) else choice
 
 
 def _usage(request: JsonObject, response: JsonObject) -> Usage:
     """Read the provider's count, or take a token for four characters."""
     counted = response.get("usage")
     if isinstance(counted, dict):
-        prompt, completion = counted.get("prompt_tokens"), counted.get("completion_tokens")
+        prompt, completion = counted.get("prompt_tokens"), counted.get("completion_tokens", 0)
         if isinstance(prompt, int) and isinstance(completion, int):
             return Usage(max(prompt, 0), max(completion, 0))
     return Usage(_tokens(_prompt_text(request)), _tokens(_answer_text(response)))
@@ -148,7 +171,7 @@ def _prompt_text(request: JsonObject) -> str:
     messages = request.get("messages")
     texts = [_message_text(message) for message in messages] if isinstance(messages, list) else []
     tools = request.get("tools") or request.get("functions")
-    return "".join(texts) + (canonical(tools) if tools else "")
+    return "".join(texts) + (encode_text(tools) if tools else "")
 
 
 def _answer_text(response: JsonObject) -> str:
@@ -162,4 +185,4 @@ def _message_text(message: object) -> str:
     if not isinstance(message, dict):
         return ""
     calls = message.get("tool_calls") or message.get("function_call")
-    return text_of(message.get("content")) + (canonical(calls) if calls else "")
+    return text_of(message.get("content")) + (encode_text(calls) if calls else "")

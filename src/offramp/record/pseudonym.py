@@ -6,10 +6,14 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING, Any
 
+from offramp.dialect.codec import decode, encode_text
+
 if TYPE_CHECKING:
     from offramp.core.json import JsonObject
 
 _NAMED = ("user", "safety_identifier", "prompt_cache_key")
+# What names a conversation, by kind of pseudonym.
+_THREADS = (("conversation", "conversation"), ("response", "previous_response_id"))
 
 
 class Pseudonyms:
@@ -38,25 +42,52 @@ def who_asked(pseudonyms: Pseudonyms, credential: str, client: str) -> str:
 
 
 def origin_of(pseudonyms: Pseudonyms, who: str, request: JsonObject) -> str:
-    """Return the pseudonym of who asked: ``who`` of :func:`who_asked`, and the request's ``user``."""
-    user = str(request.get("user") or request.get("safety_identifier") or "")
-    return pseudonyms.of("origin", who, user)
+    """Return the pseudonym of who asked: ``who`` of :func:`who_asked`, and the user in the request."""
+    return pseudonyms.of("origin", who, identity_of(request)[0])
 
 
-def rename(pseudonyms: Pseudonyms, request: JsonObject) -> JsonObject:
-    """Return the request with pseudonyms where callers put identities.
+def identity_of(request: JsonObject) -> tuple[str, str]:
+    """Return the user and the session that a request in chat form names in its fields, "" for none.
 
-    These are ``user``, ``safety_identifier``, ``prompt_cache_key``, every text in ``metadata``, and the
-    ``name`` of user messages.
+    The user is ``user``, ``safety_identifier`` or Anthropic's ``metadata.user_id``; that may hold a session
+    beside the user, as ``..._session_<id>`` or as JSON with a ``session_id`` (coding agents do both).
     """
-    renamed = dict(request)
+    metadata = request.get("metadata")
+    named = metadata.get("user_id") if isinstance(metadata, dict) else None
+    user, session = _taken_apart(named) if isinstance(named, str) else ("", "")
+    return str(request.get("user") or request.get("safety_identifier") or user), session
+
+
+def _taken_apart(user_id: str) -> tuple[str, str]:
+    if user_id.startswith("{"):
+        fields = decode(user_id.encode("utf-8", "surrogatepass"))
+        if isinstance(fields, dict):
+            session = str(fields.pop("session_id", None) or "")
+            return encode_text(fields) if fields else "", session
+    user, _, session = user_id.partition("_session_")
+    return user, session
+
+
+def rename(pseudonyms: Pseudonyms, body: JsonObject) -> JsonObject:
+    """Return a request or response in chat form with pseudonyms where callers put identities.
+
+    These are ``user``, ``safety_identifier``, ``prompt_cache_key``, every text in ``metadata``, the ``name``
+    of user messages, and the Responses API's ``conversation`` and ``previous_response_id``.
+    """
+    renamed = dict(body)
     for name in _NAMED:
-        if isinstance(request.get(name), str) and request[name]:
-            renamed[name] = pseudonyms.of("user", request[name])
-    if isinstance(request.get("metadata"), dict):
-        renamed["metadata"] = {key: _rename(pseudonyms, value) for key, value in request["metadata"].items()}
-    if isinstance(request.get("messages"), list):
-        renamed["messages"] = [_speaker(pseudonyms, message) for message in request["messages"]]
+        if body.get(name):
+            renamed[name] = _rename(pseudonyms, body[name])
+    for kind, name in _THREADS:
+        named = body.get(name)
+        if isinstance(named, dict) and isinstance(named.get("id"), str):
+            renamed[name] = {"id": pseudonyms.of(kind, named["id"])}
+        elif named:
+            renamed[name] = pseudonyms.of(kind, named if isinstance(named, str) else repr(named))
+    if isinstance(body.get("metadata"), dict):
+        renamed["metadata"] = {key: _rename(pseudonyms, value) for key, value in body["metadata"].items()}
+    if isinstance(body.get("messages"), list):
+        renamed["messages"] = [_speaker(pseudonyms, message) for message in body["messages"]]
     return renamed
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from offramp.core.call import text_of
+from offramp.record.pseudonym import identity_of
 
 if TYPE_CHECKING:
     from offramp.core.json import JsonObject
@@ -31,14 +32,15 @@ class _Run:
 class SessionTracker:
     """Assigns every call a session, from what the traffic carries anyway.
 
-    In order: a session id the client sends (a header, a field of ``metadata``); origin and ``user``, split
-    where half an hour passes without a call; without ``user``, the conversation within the origin (system
-    prompt and first user message), split in the same way.
+    In order: a session id the client sends (a header, a field of ``metadata``, the Responses API's
+    ``conversation``); the session of the response that is continued (``previous_response_id``); origin and
+    ``user``, split where half an hour passes without a call; without ``user``, the conversation within the
+    origin (system prompt and first user message), split in the same way.
 
     Args:
         pseudonyms: Make session ids.
         idle_s: Seconds of silence that end a session.
-        most_open: Sessions remembered; the one idle for longest is forgotten first.
+        most_open: Sessions remembered, and responses; the one idle for longest is forgotten first.
     """
 
     def __init__(self, pseudonyms: Pseudonyms, *, idle_s: float = IDLE_S, most_open: int = _OPEN) -> None:
@@ -46,22 +48,24 @@ class SessionTracker:
         self._idle_s = idle_s
         self._most_open = most_open
         self._open: OrderedDict[str, _Run] = OrderedDict()
+        self._responses: OrderedDict[str, str] = OrderedDict()
 
     def session(self, origin: str, run: str, request: JsonObject, at: float) -> str:
         """Return the session of a call that ``origin`` made at ``at`` (seconds since the epoch).
 
-        ``run`` is the session that the client named outside the body (or its pseudonym), "" for none.
+        ``run`` is the session that the client named outside the body (or its pseudonym), "" for none; the
+        request is in chat form.
 
         Calls may come somewhat out of order: they are handed over when they end.
         """
-        explicit = run or _named(request)
+        user, in_user = identity_of(request)
+        explicit = run or _named(request) or in_user
         if explicit:
             return self._pseudonyms.of("session", origin, explicit)
-        thread = (
-            origin
-            if request.get("user") or request.get("safety_identifier")
-            else f"{origin} {_root(request)}"
-        )
+        continued = request.get("previous_response_id")
+        if isinstance(continued, str) and continued:
+            return self._continued(origin, continued)
+        thread = origin if user else f"{origin} {_root(request)}"
         known = self._open.pop(thread, None)
         if known is None or abs(at - known.last) > self._idle_s:
             known = _Run(self._pseudonyms.of("session", thread, repr(at)), at)
@@ -71,14 +75,27 @@ class SessionTracker:
             self._open.popitem(last=False)
         return known.session
 
+    def answered(self, origin: str, response: str, session: str) -> None:
+        """Remember the session of a response that a later call may continue."""
+        self._responses[self._pseudonyms.of("response", origin, response)] = session
+        if len(self._responses) > self._most_open:
+            self._responses.popitem(last=False)
+
+    def _continued(self, origin: str, response: str) -> str:
+        # One from before the recorder started is a session of its own.
+        known = self._responses.get(self._pseudonyms.of("response", origin, response))
+        return known or self._pseudonyms.of("session", origin, response)
+
 
 def _named(request: JsonObject) -> str:
-    metadata = request.get("metadata")
+    metadata, conversation = request.get("metadata"), request.get("conversation")
     if isinstance(metadata, dict):
         for name in _FIELDS:
             if isinstance(metadata.get(name), str) and metadata[name]:
                 return str(metadata[name])
-    return ""
+    if isinstance(conversation, dict):
+        conversation = conversation.get("id")
+    return conversation if isinstance(conversation, str) else ""
 
 
 def _root(request: JsonObject) -> str:

@@ -58,8 +58,11 @@ def test_the_facts_of_an_exchange_become_the_calls(parser: Parser) -> None:
 
 
 def test_nothing_of_who_asked_is_left(parser: Parser) -> None:
-    headers = {"authorization": "Bearer jane-secret", "x-session-id": "jane-run"}
-    assert "jane" not in repr(parser.parse(exchange(headers=headers, client="jane-host")))
+    request = REQUEST | {
+        "metadata": {"user_id": "jane.doe", "session_id": "jane-run"},
+        "prompt_cache_key": "jane",
+    }
+    assert "jane" not in repr(parser.parse(exchange(request, who="who-1", run="run-1")))
 
 
 def test_request_response_and_meta_are_redacted_and_counted(parser: Parser) -> None:

@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offramp.record.pseudonym import Pseudonyms, origin_of, rename
+from offramp.record.pseudonym import Pseudonyms, origin_of, rename, who_asked
 
 PSEUDONYMS = Pseudonyms(b"k" * 32)
 
 
-def origin(**facts: Any) -> str:
-    headers, client, request = facts.get("headers", {}), facts.get("client", ""), facts.get("request", {})
-    return origin_of(PSEUDONYMS, headers, client, request)
+def origin(credential: str = "", client: str = "", **request: Any) -> str:
+    return origin_of(PSEUDONYMS, who_asked(PSEUDONYMS, credential, client), request)
 
 
 def test_a_pseudonym_says_its_kind_and_nothing_else() -> None:
@@ -37,19 +36,33 @@ def test_values_do_not_run_into_one_another() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        {"headers": {"authorization": "Bearer two"}, "request": {"user": "jane"}},
-        {"headers": {"authorization": "Bearer one"}, "request": {"user": "john"}},
-        {"headers": {"authorization": "Bearer one"}},
-        {"headers": {"api-key": "Bearer two"}, "request": {"user": "jane"}},
+        origin("two", user="jane"),
+        origin("one", user="john"),
+        origin("one"),
+        origin("one", metadata={"user_id": "john"}),
     ],
 )
-def test_another_key_or_user_is_another_origin(other: dict[str, Any]) -> None:
-    assert origin(headers={"authorization": "Bearer one"}, request={"user": "jane"}) != origin(**other)
+def test_another_key_or_user_is_another_origin(other: str) -> None:
+    assert origin("one", user="jane") != other
 
 
 def test_a_known_key_is_one_origin_from_every_address() -> None:
-    headers = {"authorization": "Bearer one"}
-    assert origin(headers=headers, client="10.0.0.1") == origin(headers=headers, client="10.0.0.2")
+    assert origin("one", "10.0.0.1") == origin("one", "10.0.0.2")
+
+
+@pytest.mark.parametrize(
+    "field", [{"user": "jane"}, {"safety_identifier": "jane"}, {"metadata": {"user_id": "jane"}}]
+)
+def test_a_user_is_one_origin_in_every_dialect(field: dict[str, Any]) -> None:
+    assert origin("one", **field) == origin("one", user="jane")
+
+
+@pytest.mark.parametrize(
+    "user_id", ["jane_session_{}", '{{"session_id":"{}","account_uuid":"jane"}}', '{{"session_id":"{}"}}']
+)
+def test_the_session_in_a_user_id_is_no_part_of_the_origin(user_id: str) -> None:
+    one, two = (origin("one", metadata={"user_id": user_id.format(number)}) for number in (1, 2))
+    assert one == two
 
 
 def test_without_key_and_user_the_address_is_the_origin() -> None:
@@ -63,6 +76,8 @@ def test_identities_in_a_request_become_pseudonyms() -> None:
         "safety_identifier": "jane.doe",
         "prompt_cache_key": "jane.doe-1",
         "metadata": {"user_id": "jane.doe", "n": 3, "nested": {"name": "jane.doe"}},
+        "conversation": {"id": "conv-jane"},
+        "previous_response_id": "resp-jane",
         "messages": [
             {"role": "user", "name": "jane.doe", "content": "hi"},
             {"role": "tool", "name": "search"},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from offramp.dialect.codec import ends, events, payload
 from offramp.dialect.fields import child, objects
-from offramp.dialect.form import Folded, broken
+from offramp.dialect.form import Folded, broken, damaged
 
 if TYPE_CHECKING:
     from offramp.core.json import JsonObject
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 _APART = frozenset({"choices", "usage", "error", "object", "obfuscation"})
 _OF_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _OF_TOOL = frozenset({"index", "id", "type", "function", "custom"})
-_DAMAGED = {"type": "unreadable_event", "message": "The stream holds an event that is not JSON."}
 
 
 @dataclass(slots=True)
@@ -177,5 +176,5 @@ def fold(stream: bytes) -> Folded:
         if isinstance(chunk, dict):
             folding.take(chunk)
         elif chunk is None:
-            folding.error = folding.error or _DAMAGED
+            folding.error = folding.error or damaged()
     return folding.fold(done=done)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offramp.core.call import Answer, ToolCall, answer_of
-from offramp.record.fold import events, fold
+from offramp.dialect.chat import fold
+from offramp.dialect.codec import events
 
 
 def sse(*chunks: Any, end: str = "data: [DONE]\n\n", newline: str = "\n") -> bytes:
@@ -60,7 +61,7 @@ def test_comments_other_fields_and_a_byte_order_mark_are_skipped() -> None:
 
 
 def test_data_over_several_lines_is_one_event() -> None:
-    assert list(events(b"data: a\ndata: b\n\ndata:c")) == ["a\nb", "c"]
+    assert list(events(b"data: a\ndata: b\n\ndata:c")) == [b"a\nb", b"c"]
 
 
 def test_a_missing_last_newline_loses_nothing() -> None:
@@ -180,8 +181,12 @@ def test_any_bytes_are_read_without_trouble(raw: bytes) -> None:
     assert not fold(raw).complete
 
 
+def test_an_event_that_is_no_json_leaves_no_answer() -> None:
+    folded = fold(b"data: nonsense\n\n" + sse(delta("stop", content="x")))
+    assert not folded.complete
+    assert folded.body["error"]["type"] == "unreadable_event"
+
+
 def test_chunks_that_are_no_completion_are_skipped() -> None:
-    stream = b"data: [1]\n\ndata: nonsense\n\n" + sse(
-        {"choices": "x"}, {"choices": [None]}, delta("stop", content="x")
-    )
+    stream = b"data: [1]\n\n" + sse({"choices": "x"}, {"choices": [None]}, delta("stop", content="x"))
     assert answer(stream).text == "x"
