@@ -26,6 +26,10 @@ _HELD_AGAIN = 1 << 16
 class Owner(Protocol):
     """Who keeps the connections."""
 
+    def opened(self, connection: Connection) -> None:
+        """Learn of a connection that stands."""
+        ...
+
     def free(self, connection: Connection) -> None:
         """Take back a connection that can be used again."""
         ...
@@ -125,7 +129,6 @@ class Connection(asyncio.Protocol):
         silence_s: Seconds without a sign of life after which a request fails.
 
     Attributes:
-        idle_since: When it was last given back, in the event loop's time.
         url: The teacher's base URL.
         vanished: Whether the teacher closed it without one byte of an answer to the last request.
     """
@@ -143,14 +146,12 @@ class Connection(asyncio.Protocol):
         "_timer",
         "_transport",
         "_unsent",
-        "idle_since",
         "url",
         "vanished",
     )
 
     def __init__(self, owner: Owner, url: str, silence_s: float) -> None:
         self.url = url
-        self.idle_since = 0.0
         self.vanished = False
         self._answered = False
         self._owner = owner
@@ -171,6 +172,10 @@ class Connection(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether a request can be written to it, as far as is known."""
         return self._transport is not None and not self._transport.is_closing()
+
+    def age(self) -> float:
+        """Return the seconds since it last showed a sign of life."""
+        return self._loop.time() - self._heard
 
     def stale(self) -> bool:
         """Whether the teacher has closed it, or said something unasked, unseen by the event loop so far."""
@@ -200,7 +205,7 @@ class Connection(asyncio.Protocol):
             transport.write(head + body)
         else:
             view = memoryview(body)
-            self._unsent = view[_PART:]
+            self._unsent = view[_PART:] or None
             transport.writelines((head, view[:_PART]))
             self._send_on()
         return response
@@ -234,6 +239,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See :class:`asyncio.BaseProtocol`."""
         self._transport = cast("asyncio.Transport", transport)
+        self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived: it becomes one piece of the body at most, and that at once."""
@@ -317,7 +323,7 @@ class Connection(asyncio.Protocol):
     def _send_on(self) -> None:
         while self._unsent is not None and not self._stuck and self._transport is not None:
             part = self._unsent[:_PART]
-            self._unsent = self._unsent[_PART:] if len(self._unsent) > _PART else None
+            self._unsent = self._unsent[_PART:] or None
             self._transport.write(part)
 
     def _watch(self) -> None:

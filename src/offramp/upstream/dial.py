@@ -68,31 +68,28 @@ class Dialer:
     async def _dial_once(self, make: Callable[[], P]) -> P:
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._connect(make)
+                transport, protocol = await self._connected(make)
         except TimeoutError as error:
             raise TimeoutError(str(error) or f"no connection within {self._timeout_s:g} s") from error
+        if transport.is_closing():
+            raise ConnectionResetError("it closed the connection at once")
+        return protocol
 
-    async def _connect(self, make: Callable[[], P]) -> P:
+    async def _connected(self, make: Callable[[], P]) -> tuple[asyncio.Transport, P]:
         loop = asyncio.get_running_loop()
         origin = self._origin
         if origin.socket_path:
-            _, protocol = await loop.create_unix_connection(make, origin.socket_path)
-            return protocol
+            return await loop.create_unix_connection(make, origin.socket_path)
         addresses = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         stream = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_HEAD_START_S)
         try:
             _tune(stream)
             context = self._context() if origin.tls else None
             name = origin.host if origin.tls else None
-            transport, protocol = await loop.create_connection(
-                make, sock=stream, ssl=context, server_hostname=name
-            )
+            return await loop.create_connection(make, sock=stream, ssl=context, server_hostname=name)
         except BaseException:
             stream.close()
             raise
-        if transport.is_closing():
-            raise ConnectionResetError("it closed the connection at once")
-        return protocol
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:

@@ -20,10 +20,10 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-zA-Z]+")
 _TARGET = re.compile(r"(?:[/?][!-~\x80-\xff]*)?")
 _BREAKS = re.compile(rb"[\r\n\0]")
 _PERSISTENCE = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b""})
-_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE", "TRACE"})
-_METHODS = _WITH_BODY | _WITHOUT_BODY
-_NAMES_KNOWN = 1024
+# A client that makes names and paths up must not fill the memory.
+_KNOWN_AT_MOST = 1024
+_LONGEST_KNOWN = 100
 
 
 class RequestHead:
@@ -37,7 +37,7 @@ class RequestHead:
         BadSetting: The key holds a line break.
     """
 
-    __slots__ = ("_base_path", "_fixed", "_prefixes")
+    __slots__ = ("_base_path", "_fixed", "_prefixes", "_starts")
 
     def __init__(self, origin: Origin, api_key: str | None = None) -> None:
         self._base_path = origin.base_path
@@ -47,6 +47,7 @@ class RequestHead:
             self._fixed += b"\r\nauthorization: " + authorization_of(api_key).encode("latin-1")
             dropped |= {b"authorization"}
         self._prefixes = _Prefixes(dropped)
+        self._starts: dict[tuple[str, str], bytes] = {}
 
     def encode(self, method: str, path: str, headers: Headers, length: int) -> bytes:
         """Write a head, the empty line included.
@@ -60,24 +61,34 @@ class RequestHead:
         Raises:
             BadInput: Method, path or a field would break the head.
         """
+        start = self._starts.get((method, path)) or self._start(method, path)
         prefixes = self._prefixes
+        lines = [start]
         for name, value in headers:
-            if name == b"connection" and value not in _PERSISTENCE:
-                headers = end_to_end(headers)
-                break
-        lines = [prefix + value for name, value in headers if (prefix := prefixes[name])]
-        fields = b"\r\n".join(lines)
+            prefix = prefixes[name]
+            if prefix:
+                lines.append(prefix + value)
+            elif name == b"connection" and value not in _PERSISTENCE:
+                return self.encode(method, path, end_to_end(headers), length)
+        head = b"\r\n".join(lines)
         # Every line break has to be one of those just written.
-        breaks = max(len(lines) - 1, 0)
-        if fields.count(b"\n") != breaks or fields.count(b"\r") != breaks or b"\0" in fields:
+        breaks = len(lines) - 1
+        if (
+            head.count(b"\n", len(start)) != breaks
+            or head.count(b"\r", len(start)) != breaks
+            or b"\0" in head
+        ):
             check_fields(headers)
-        if not _TARGET.fullmatch(path) or method not in _METHODS:
-            check_target(method, path)
-        start = f"{method} {self._base_path}{path}".encode("latin-1")
-        rest = b"\r\n" + fields if fields else b""
         if length or method not in _WITHOUT_BODY:
-            return b"%b%b%b\r\ncontent-length: %d\r\n\r\n" % (start, self._fixed, rest, length)
-        return b"%b%b%b\r\n\r\n" % (start, self._fixed, rest)
+            return b"%b\r\ncontent-length: %d\r\n\r\n" % (head, length)
+        return head + b"\r\n\r\n"
+
+    def _start(self, method: str, path: str) -> bytes:
+        check_target(method, path)
+        start = f"{method} {self._base_path}{path}".encode("latin-1") + self._fixed
+        if len(self._starts) < _KNOWN_AT_MOST and len(path) < _LONGEST_KNOWN:
+            self._starts[method, path] = start
+        return start
 
 
 class _Prefixes(dict[bytes, bytes]):
@@ -92,8 +103,7 @@ class _Prefixes(dict[bytes, bytes]):
             check_fields([(name, b"")])
         lowered = name.lower()
         prefix = b"" if lowered in self._dropped else lowered + b": "
-        # A client that makes names up must not fill the memory.
-        if len(self) < _NAMES_KNOWN:
+        if len(self) < _KNOWN_AT_MOST and len(name) < _LONGEST_KNOWN:
             self[name] = prefix
         return prefix
 

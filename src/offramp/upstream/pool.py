@@ -100,13 +100,15 @@ class PooledUpstream:
             self._emptied = asyncio.get_running_loop().create_future()
             await self._emptied
 
+    def opened(self, connection: Connection) -> None:
+        """See :class:`offramp.upstream.connection.Owner`."""
+        self._open.add(connection)
+
     def free(self, connection: Connection) -> None:
         """See :class:`offramp.upstream.connection.Owner`."""
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
         self._idle[connection] = None
         if self._sweep is None:
-            self._sweep = loop.call_at(connection.idle_since + self._timeouts.idle, self._close_idle)
+            self._sweep = asyncio.get_running_loop().call_later(self._timeouts.idle, self._close_idle)
 
     def gone(self, connection: Connection) -> None:
         """See :class:`offramp.upstream.connection.Owner`."""
@@ -118,15 +120,13 @@ class PooledUpstream:
             self._emptied = None
 
     def _connection(self) -> Connection:
-        connection = Connection(self, self.base_url, self._timeouts.silence)
-        self._open.add(connection)
-        return connection
+        return Connection(self, self.base_url, self._timeouts.silence)
 
     def _kept(self) -> Connection | None:
         """Take the idle connection used last that, as far as can be known, is still open."""
         while self._idle:
             connection, _ = self._idle.popitem()
-            age = asyncio.get_running_loop().time() - connection.idle_since
+            age = connection.age()
             if age < self._timeouts.idle and connection.usable and not (age > _SURE_S and connection.stale()):
                 return connection
             connection.abort()
@@ -138,9 +138,9 @@ class PooledUpstream:
         loop = asyncio.get_running_loop()
         while self._idle:
             oldest = next(iter(self._idle))
-            rings = oldest.idle_since + self._timeouts.idle
-            if rings > loop.time():
-                self._sweep = loop.call_at(rings, self._close_idle)
+            left = self._timeouts.idle - oldest.age()
+            if left > 0:
+                self._sweep = loop.call_later(left, self._close_idle)
                 return
             del self._idle[oldest]
             oldest.abort()

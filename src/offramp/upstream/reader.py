@@ -23,6 +23,7 @@ LONGEST_HEAD = 1 << 16
 _FINAL = 200
 _SWITCHING = 101
 _WITHOUT_BODY = frozenset({204, 304})
+_ABOUT_CONNECTION = HOP_BY_HOP | {b"content-length"}
 _CODINGS = frozenset({b"chunked", b"identity"})
 
 
@@ -38,9 +39,11 @@ class ResponseReader:
     """
 
     __slots__ = (
+        "_about_connection",
         "_barren",
         "_bodiless",
         "_fields",
+        "_has_length",
         "_parser",
         "_pieces",
         "finished",
@@ -64,9 +67,9 @@ class ResponseReader:
         self.status = 0
         self.headers: Headers = ()
         self.finished = self.until_close = self.reusable = False
-        self._fields: list[tuple[bytes, bytes]] = []
         self._bodiless = bodiless
         self._barren = 0
+        self._forget()
 
     def feed(self, data: bytes) -> None:
         """Read what arrived.
@@ -111,9 +114,11 @@ class ResponseReader:
             raise Violation("it answered twice")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a field of the head; trailers are read over."""
-        if not self.status:
-            self._fields.append((name.lower(), value))
+        """Keep a field."""
+        name = name.lower()
+        if name in _ABOUT_CONNECTION:
+            self._note(name, value)
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Publish the head, unless it is one of those before the answer (1xx)."""
@@ -124,17 +129,19 @@ class ResponseReader:
         if status < _FINAL:
             if status == _SWITCHING:
                 raise Violation("it switches to another protocol, which nobody asked for")
-            self._fields = []
+            self._forget()
             return
         if self._barren > LONGEST_HEAD:
             self._measure()
-        has_length = self._sort()
         self.status = status
+        self.headers = end_to_end(self._fields) if self._about_connection else self._fields
         if self._bodiless:
             self.finished = True
             raise Violation("a body is not read here")
         self.reusable = parser.should_keep_alive()
-        self.until_close = not has_length and status not in _WITHOUT_BODY
+        self.until_close = not self._has_length and status not in _WITHOUT_BODY
+        # Trailers come to the same place.
+        self._fields = []
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body until all that arrived is read."""
@@ -149,19 +156,17 @@ class ResponseReader:
         if sum(len(name) + len(value) for name, value in self._fields) > LONGEST_HEAD:
             raise Violation(f"its head is longer than {LONGEST_HEAD} bytes")
 
-    def _sort(self) -> bool:
-        """Keep the end-to-end fields; returns whether the head says where the body ends."""
-        has_length = False
-        hop_by_hop = False
-        for name, value in self._fields:
-            if name == b"content-length":
-                has_length = True
-            elif name in HOP_BY_HOP:
-                hop_by_hop = True
-                if name == b"transfer-encoding":
-                    coding = value.strip().lower()
-                    if coding not in _CODINGS:
-                        raise Violation(f"it uses transfer coding {value[:60]!r}, which nobody asked for")
-                    has_length = has_length or coding == b"chunked"
-        self.headers = end_to_end(self._fields) if hop_by_hop else self._fields
-        return has_length
+    def _note(self, name: bytes, value: bytes) -> None:
+        if name == b"content-length":
+            self._has_length = True
+            return
+        self._about_connection = True
+        if name == b"transfer-encoding":
+            coding = value.strip().lower()
+            if coding not in _CODINGS:
+                raise Violation(f"it uses transfer coding {value[:60]!r}, which nobody asked for")
+            self._has_length = self._has_length or coding == b"chunked"
+
+    def _forget(self) -> None:
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._has_length = self._about_connection = False
