@@ -128,7 +128,9 @@ def messages() -> bytes:
     usage = {"input_tokens": 512, "output_tokens": 63, "cache_read_input_tokens": 384}
     content = [{"type": "text", "text": TEXT}]
     frame = {"id": "msg_bench", "type": "message", "role": "assistant", "model": "claude-bench"}
-    return dump({**frame, "content": content, "stop_reason": "end_turn", "stop_sequence": None, "usage": usage})
+    return dump(
+        {**frame, "content": content, "stop_reason": "end_turn", "stop_sequence": None, "usage": usage}
+    )
 
 
 def responses() -> bytes:

@@ -57,7 +57,15 @@ class Environment:
             return f"not installed: run without --no-install, or fill {self.folder}"
         print(f"installing {self.name} into {self.folder} (minutes, once) ...", file=sys.stderr, flush=True)
         fault = self._run([sys.executable, "-m", "venv", str(self.folder)]) or self._run(
-            [self.binary("python"), "-m", "pip", "install", "--quiet", "--requirement", str(self._requirements)]
+            [
+                self.binary("python"),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--requirement",
+                str(self._requirements),
+            ]
         )
         if not fault:
             stamp.write_text(wanted)

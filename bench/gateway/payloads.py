@@ -85,12 +85,20 @@ def _turn(rng: random.Random, number: int) -> list[dict[str, Any]]:
     arguments = json.dumps({"order_id": f"#W{rng.randrange(10**7):07d}", "note": _text(rng, 60)})
     function = {"name": f"look_up_{number % 10}", "arguments": arguments}
     rows = [
-        {"sku": f"{rng.randrange(10**10):010d}", "price": round(rng.uniform(5, 500), 2), "note": _text(rng, 80)}
+        {
+            "sku": f"{rng.randrange(10**10):010d}",
+            "price": round(rng.uniform(5, 500), 2),
+            "note": _text(rng, 80),
+        }
         for _ in range(4)
     ]
     result = json.dumps({"case": _NUMBER, "customer": rng.choice(_NAMES), "items": rows})
     return [
-        {"role": "assistant", "content": None, "tool_calls": [{"id": call, "type": "function", "function": function}]},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": call, "type": "function", "function": function}],
+        },
         {"role": "tool", "tool_call_id": call, "content": result},
         {"role": "assistant", "content": _text(rng, 220)},
         {"role": "user", "content": _text(rng, 140)},

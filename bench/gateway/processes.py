@@ -126,12 +126,13 @@ class Tree:
                 return True
         return False
 
-    def hasten(self) -> None:
-        """Give every thread a real-time priority, so that neighbours do not set the slowest answers."""
+    def prioritise(self, *, realtime: bool) -> None:
+        """Give every thread a real-time priority, so that neighbours do not set the slowest answers, or take it."""
+        policy, priority = (os.SCHED_FIFO, _PRIORITY) if realtime else (os.SCHED_OTHER, 0)
         for pid in self.pids():
             for task in (_PROC / str(pid) / "task").glob("*"):
                 with suppress(OSError):
-                    os.sched_setscheduler(int(task.name), os.SCHED_FIFO, os.sched_param(_PRIORITY))
+                    os.sched_setscheduler(int(task.name), policy, os.sched_param(priority))
 
     def tail(self, lines: int = 4) -> str:
         """Return the last lines it said."""

@@ -46,9 +46,7 @@ class Heard:
     body: bytes
 
 
-def ask(
-    port: int, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
-) -> Heard:
+def ask(port: int, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Heard:
     """Send one request to the loopback address, on a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ASK_S)
     try:
@@ -193,7 +191,13 @@ def load(plan: Plan, *, realtime: bool = False) -> dict[str, Any]:
         argv = ["chrt", "--fifo", "10", *argv]
     with on_core(cores()[1]):
         process = subprocess.run(
-            argv, input=json.dumps(asdict(plan)), capture_output=True, text=True, cwd=ROOT, env=environment(), check=False
+            argv,
+            input=json.dumps(asdict(plan)),
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=environment(),
+            check=False,
         )
     if process.returncode:
         raise GatewayFailed(f"the load generator failed: {process.stderr.strip()[-300:]}")

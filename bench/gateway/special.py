@@ -75,7 +75,8 @@ def stream() -> list[dict[str, Any]]:
         ({}, "tool_calls"),
     ]
     events = [
-        {**_frame(), "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]} for delta, reason in deltas
+        {**_frame(), "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+        for delta, reason in deltas
     ]
     return [*events, {**_frame(), "choices": [], "usage": _USAGE}]
 

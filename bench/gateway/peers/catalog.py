@@ -56,6 +56,9 @@ TENSORZERO = """\
 observability.enabled = false
 disable_pseudonymous_usage_analytics = true
 
+[object_storage]
+type = "disabled"
+
 [models."{model}"]
 routing = ["bench"]
 
@@ -151,22 +154,21 @@ class Offramp(Peer):
     name = "offramp, recording off"
     options: ClassVar[tuple[str, ...]] = ("--no-record",)
 
+    def __init__(self, command: Path) -> None:
+        self.command = command
+
     def prepare(self, cache: Path, *, install: bool) -> str:
-        return "" if self._command().exists() else f"not installed: no {self._command()}"
+        return "" if self.command.exists() else f"not installed: no {self.command}"
 
     def version(self, cache: Path) -> str:
-        said = subprocess.run([str(self._command()), "--version"], capture_output=True, text=True, check=False)
+        said = subprocess.run([str(self.command), "--version"], capture_output=True, text=True, check=False)
         return said.stdout.split()[-1] if said.stdout else "?"
 
     def launch(self, site: Site) -> Launch:
         home = ["--home", str(site.folder / "home")]
         upstream = ["--upstream", f"http://127.0.0.1:{site.upstream}/v1"]
         serve = ["serve", *upstream, "--host", "127.0.0.1", "--port", str(site.port), "--json", *self.options]
-        return Launch([str(self._command()), *home, *serve], announces=True)
-
-    @staticmethod
-    def _command() -> Path:
-        return Path(sys.executable).with_name("offramp")
+        return Launch([str(self.command), *home, *serve], announces=True)
 
 
 class OfframpRecording(Offramp):
@@ -248,16 +250,19 @@ class SglangRouter(VllmRouter):
     module = "sglang_router.launch_router"
 
 
-PEERS: tuple[Peer, ...] = (
-    Peer(),
-    Nginx(),
-    Offramp(),
-    OfframpRecording(),
-    LiteLLM(),
-    TensorZero(),
-    VllmRouter(),
-    SglangRouter(),
-)
+def default_offramp() -> Path:
+    """Return offramp's command beside the running Python."""
+    return Path(sys.executable).with_name("offramp")
+
+
+def catalog(offramp: Path) -> tuple[Peer, ...]:
+    """Return all gateways, the direct way first.
+
+    Args:
+        offramp: offramp's command.
+    """
+    ours = (Offramp(offramp), OfframpRecording(offramp))
+    return (Peer(), Nginx(), *ours, LiteLLM(), TensorZero(), VllmRouter(), SglangRouter())
 
 
 def environment() -> dict[str, str]:
