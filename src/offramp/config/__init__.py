@@ -1,5 +1,6 @@
 """The settings tree and its one loader."""
 
+from offramp.config.environment import AgentEnvironment, agent_environment, proxy_for
 from offramp.config.settings import (
     ASSETS,
     CertifySettings,
@@ -7,17 +8,22 @@ from offramp.config.settings import (
     PlanSettings,
     RecordSettings,
     Settings,
+    TelemetrySettings,
     TrainSettings,
     load,
 )
 
 __all__ = [
     "ASSETS",
+    "AgentEnvironment",
     "CertifySettings",
     "GatewaySettings",
     "PlanSettings",
     "RecordSettings",
     "Settings",
+    "TelemetrySettings",
     "TrainSettings",
+    "agent_environment",
     "load",
+    "proxy_for",
 ]

@@ -1,0 +1,59 @@
+"""Checks of what was recorded: store, key, rights, losses, freshness."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offramp.app.build import build
+from offramp.app.doctor.finding import Finding, failure, warning, well
+from offramp.core.errors import OfframpError
+
+if TYPE_CHECKING:
+    from offramp.config import Settings
+
+_OTHERS = 0o077
+_DAY_S = 86_400.0
+
+
+def rights(settings: Settings) -> Finding:
+    """Can only the owner read key and store?"""
+    for path in (settings.home, settings.key_path, settings.store_path):
+        if path.exists() and path.stat().st_mode & _OTHERS:
+            mode = f"{path.stat().st_mode & 0o777:o}"
+            return failure("rights", f"{path} is open to others (mode {mode})", f"chmod go-rwx {path}")
+    return well("rights", "key and store are their owner's")
+
+
+def store(settings: Settings) -> Finding:
+    """Does the store open with its key, and is it written to?"""
+    if not settings.store_path.exists():
+        return well("store", f"none yet at {settings.store_path}")
+    app = build(settings)
+    try:
+        count = app.store.count()
+        last = max((call.at for call in app.store.calls(since=time.time() - _DAY_S, limit=1)), default=0.0)
+    except OfframpError as error:
+        return failure("store", error.message, error.hint)
+    finally:
+        app.close()
+    found = f"{count} calls in {settings.store_path}"
+    return well("store", found if last or not count else f"{found}, none of the last 24 hours")
+
+
+def base_model(settings: Settings) -> Finding:
+    """Is the base model there?"""
+    base = Path(settings.train.base)
+    if (base / "config.json").is_file():
+        return well("base model", str(base))
+    if base.is_absolute():
+        return failure("base model", f"{base} is no model", "Set [train] base to a directory or a hub name.")
+    return well("base model", f"{base} (a hub name, looked up when training)")
+
+
+def recording(settings: Settings) -> Finding:
+    """Is recording on, and whole?"""
+    if not settings.record.enabled:
+        return warning("recording", "off", "Set [record] enabled = true, or nothing is ever learned.")
+    return well("recording", "on")
