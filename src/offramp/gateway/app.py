@@ -1,46 +1,47 @@
-"""The gateway as an ASGI app: paths to their answers."""
+"""The gateway: every request to where it is answered. Free of any server's interface but for ASGI's door."""
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
-import offramp
+from offramp.core.call import Dialect
 from offramp.core.clock import Clock, SystemClock
-from offramp.core.errors import BadInput
+from offramp.dialect import FORMS, form_of
+from offramp.dialect.codec import decode
+from offramp.gateway.asgi import serve_asgi
 from offramp.gateway.audit import Auditor
-from offramp.gateway.chat import TEACHER_ONLY, Chat
+from offramp.gateway.caller import Callers
+from offramp.gateway.calls import BY_TEACHER, Calls, Desk
 from offramp.gateway.counters import Counters, Metric
-from offramp.gateway.departure import Departure
+from offramp.gateway.course import Course
+from offramp.gateway.front import Front, Patience
+from offramp.gateway.pages import Pages
+from offramp.gateway.problem import Problem, refused, told
+from offramp.gateway.splice import splice_model
 from offramp.gateway.teacher import Teacher
-from offramp.gateway.wire import Asked
+from offramp.gateway.vitals import Vitals
+from offramp.gateway.wire import OpenGuard, Refusal, send_whole
 from offramp.gateway.witness import Witness
 from offramp.record.pseudonym import Pseudonyms
-from offramp.upstream.asgi import (
-    Receive,
-    Scope,
-    Send,
-    error_payload,
-    read_body,
-    send_body,
-    send_json,
-    target_of,
-)
-from offramp.upstream.port import header_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from offramp.core.decision import Router
     from offramp.core.json import JsonObject
-    from offramp.gateway.wire import Reply
+    from offramp.gateway.caller import Caller
+    from offramp.gateway.endpoint import Endpoint
+    from offramp.gateway.wire import Admission, Asked, Guard, Reply
     from offramp.gateway.witness import Tap
+    from offramp.upstream.asgi import Receive, Scope, Send
     from offramp.upstream.port import Headers, Upstream
 
 _BASE = "/v1"
-_CHAT = "/chat/completions"
-_TEXT: Headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
+_MESSAGES = "/messages"
+_VERSION = b"anthropic-version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,148 +52,161 @@ class Limits:
         body_bytes: Largest request body; a tool list with images reaches megabytes.
         audits_at_once: Most audits under way.
         audit_pauses_s: Pauses before each further try of an audit.
+        patience: How long it waits for clients.
     """
 
     body_bytes: int = 64 << 20
     audits_at_once: int = 16
     audit_pauses_s: tuple[float, ...] = (1.0, 5.0)
+    patience: Patience = field(default_factory=Patience)
 
 
 class Gateway:
-    """Passes ``/v1`` on to the teacher, routes and records chat calls, and tells how it is doing.
+    """Passes ``/v1`` on to the teachers, routes and records their calls, and tells how it is doing.
 
-    ``GET /health``, ``GET /offramp/status`` and ``GET /metrics`` are its own; every path under ``/v1``
-    goes to the teacher byte for byte. What the teacher says is never changed; header fields
-    ``x-offramp-route``, ``-task``, ``-confidence`` and ``-reason`` are added.
+    What a teacher says is never changed; header fields ``x-offramp-id``, ``-route``, ``-task``,
+    ``-confidence`` and ``-reason`` are added. It is an ASGI app; :class:`offramp.upstream.serving.Server`
+    serves it through its own, faster :meth:`front`.
 
     Args:
         upstream: The teacher; whoever made it closes it.
-        router: Decides who answers a chat call; None: always the teacher.
-        tap: Takes every complete chat call and returns at once; None records nothing.
+        anthropic: The teacher behind ``/v1/messages``; ``upstream`` where there is none of its own.
+        router: Decides who answers a call; None: always the teacher.
+        tap: Takes every call before its answer's last byte is sent, and returns at once; None records
+            nothing.
         pseudonyms: Make pseudonyms of who asked; with a random key by default.
-        status: What ``/offramp/status`` says.
-        counters: What is counted; a fresh one by default.
+        guard: Says who may do what; everybody may do everything by default.
+        status: What ``/offramp/status`` says; what stands under ``recording`` is in ``/metrics`` too.
+        endpoints: Further endpoints of offramp's own.
         limits: How far it goes.
         clock: Time of each call.
+
+    Attributes:
+        counters: What was counted.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of one gateway, each by its name
         self,
         upstream: Upstream,
         *,
+        anthropic: Upstream | None = None,
         router: Router | None = None,
         tap: Tap | None = None,
         pseudonyms: Pseudonyms | None = None,
+        guard: Guard | None = None,
         status: Callable[[], JsonObject] = dict,
-        counters: Counters | None = None,
+        endpoints: Sequence[Endpoint] = (),
         limits: Limits | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.counters = counters or Counters()
-        self._upstream = upstream
-        self._teacher = Teacher(upstream, self.counters)
-        self._status = status
-        self._keeps = tap is not None
-        self._limits = limits or Limits()
+        self.counters = Counters()
+        self.limits = limits or Limits()
+        self._guard = guard or OpenGuard()
+        self._callers = Callers(pseudonyms or Pseudonyms(secrets.token_bytes(32)))
+        witness = Witness(tap, self.counters)
         clock = clock or SystemClock()
-        witness = Witness(tap, pseudonyms or Pseudonyms(secrets.token_bytes(32)), self.counters)
         self._auditor = None if router is None else self._audited_by(router, witness, clock)
-        self._chat = Chat(self._teacher, router, self._auditor, witness, self.counters, clock)
+        desk = Desk(router, self._auditor, witness, self.counters, clock)
+        self._openai = Teacher(upstream, form_of(Dialect.CHAT), witness, self.counters)
+        self._anthropic = Teacher(anthropic or upstream, form_of(Dialect.MESSAGES), witness, self.counters)
+        self._calls = {
+            _BASE + form.path: Calls(form, self._teacher_at(form.path), desk) for form in FORMS.values()
+        }
+        self._clock = clock
+        self._keeps = tap is not None
+        vitals = Vitals(self.counters, status, records=tap is not None)
+        self._pages = Pages((*endpoints, *vitals.endpoints(endpoints)), self._guard, form_of(Dialect.CHAT))
 
     def _audited_by(self, router: Router, witness: Witness, clock: Clock) -> Auditor:
         return Auditor(
-            self._upstream,
             router,
             witness,
             self.counters,
             clock=clock,
-            pauses_s=self._limits.audit_pauses_s,
-            at_once=self._limits.audits_at_once,
+            pauses_s=self.limits.audit_pauses_s,
+            at_once=self.limits.audits_at_once,
         )
+
+    def _teacher_at(self, path: str) -> Teacher:
+        return self._anthropic if path == _MESSAGES or path.startswith(_MESSAGES + "/") else self._openai
+
+    def front(self) -> Front:
+        """Return a new HTTP front before this gateway."""
+        return Front(self, self.limits.body_bytes, self.limits.patience)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
-        target = target_of(scope)
-        if target.startswith(_BASE + "/"):
-            await self._forward(scope, target.removeprefix(_BASE), receive, send)
+        await serve_asgi(self, self.limits.body_bytes, scope, receive, send)
+
+    async def answer(self, asked: Asked, reply: Reply) -> None:
+        """Answer one request; cancelling this takes the request back from the teacher."""
+        path = asked.target.partition("?")[0]
+        if "%" in path:
+            # A path is looked up as its reader would see it, and passed on as it was written.
+            path = unquote(path)
+        if not path.startswith("/v1/"):
+            await self._pages.answer(asked, reply)
+            return
+        admitted = self._guard.admit(asked.method, path, asked.headers, asked.client)
+        calls = self._calls.get(path) if asked.method == "POST" else None
+        teacher = calls.teacher if calls is not None else self._teacher_of(path, asked)
+        if isinstance(admitted, Refusal):
+            await self._refuse(refused(admitted), teacher, reply)
+            return
+        if (problem := self._problem(path, asked, admitted)) is not None:
+            await self._refuse(problem, teacher, reply)
+            return
+        caller = self._callers.read(asked, admitted, recorded=calls is not None and self._keeps)
+        if calls is not None:
+            await calls.answer(asked, caller, reply)
         else:
-            await self._tell_about_itself(scope, send)
+            await self._pass_on(asked, caller, teacher, reply)
+
+    def _teacher_of(self, path: str, asked: Asked) -> Teacher:
+        if any(name == _VERSION for name, _ in asked.headers):
+            return self._anthropic
+        return self._teacher_at(path.removeprefix(_BASE))
+
+    async def _refuse(self, problem: Problem, teacher: Teacher, reply: Reply) -> None:
+        self.counters.add(Metric.REFUSED, str(problem.status))
+        fields, body = told(problem, teacher.form)
+        await send_whole(reply, problem.status, fields, body)
+
+    def _problem(self, path: str, asked: Asked, admitted: Admission) -> Problem | None:
+        if ".." in path and ".." in path.split("/"):
+            # A server that resolves it would leave the teacher's API, with the teacher's key in hand.
+            return Problem(400, f"A path with '..' is not passed on: {path}.", "bad_path")
+        if admitted.models and (refusal := self._model_refused(asked, admitted)):
+            return refused(refusal)
+        return None
+
+    def _model_refused(self, asked: Asked, admitted: Admission) -> Refusal | None:
+        """Hold the model that is asked for against what the key allows; a body without one names none."""
+        if not asked.body:
+            return None
+        request = decode(asked.body)
+        model = request.get("model") if isinstance(request, dict) else None
+        refusal = self._guard.refuses(admitted, model if isinstance(model, str) else "")
+        if refusal is None and isinstance(request, dict):
+            # Of two models in one object readers take different ones: the one that was checked has to be it.
+            asked.body = splice_model(asked.body, str(model))
+        return refusal
+
+    async def _pass_on(self, asked: Asked, caller: Caller, teacher: Teacher, reply: Reply) -> None:
+        course = Course(asked, caller, None, started_at=self._clock.now())
+        await teacher.answer(course, reply, extra=(BY_TEACHER, (b"x-offramp-id", course.id.encode())))
+        if reply.complete:
+            self.counters.add(Metric.PASSED, str(reply.status))
+
+    def tell(self, target: str, problem: Problem) -> tuple[Headers, bytes]:
+        """Return header fields, without the length, and body of an error, as the path's clients know it."""
+        return told(problem, self._teacher_at(target.removeprefix(_BASE)).form)
+
+    def gone(self) -> None:
+        """Count a client that left before its answer was complete."""
+        self.counters.add(Metric.GONE)
 
     async def aclose(self, grace_s: float = 10.0) -> None:
         """Let audits under way finish, for ``grace_s`` seconds at most."""
         if self._auditor is not None:
             await self._auditor.aclose(grace_s)
-
-    async def _forward(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
-        try:
-            body = await read_body(receive, at_most=self._limits.body_bytes)
-        except BadInput as error:
-            refused = error_payload(str(error), kind="invalid_request_error", code="body_too_large")
-            await send_json(send, 413, refused)
-            return
-        if body is None:
-            self.counters.add(Metric.GONE)
-            return
-        client = scope.get("client")
-        asked = Asked(scope["method"], path, scope["headers"], body, client[0] if client else "")
-        departure = Departure(receive)
-        async with departure:
-            if asked.method == "POST" and path.partition("?")[0] == _CHAT:
-                await self._chat.answer(asked, _AsgiReply(send, departure, kept=self._keeps))
-            else:
-                await self._pass_on(asked, _AsgiReply(send, departure, kept=False))
-        if departure.gone:
-            self.counters.add(Metric.GONE)
-
-    async def _pass_on(self, asked: Asked, reply: Reply) -> None:
-        await self._teacher.answer(asked, reply, extra=TEACHER_ONLY)
-        if reply.complete:
-            self.counters.add(Metric.PASSED, str(reply.status))
-
-    async def _tell_about_itself(self, scope: Scope, send: Send) -> None:
-        match scope["method"], scope["path"]:
-            case "GET", "/health":
-                await send_json(send, 200, {"status": "ok", "version": offramp.__version__})
-            case "GET", "/offramp/status":
-                await send_json(send, 200, self._status())
-            case "GET", "/metrics":
-                await send_body(send, 200, _TEXT, self.counters.render().encode())
-            case method, path:
-                host = (header_of(scope["headers"], b"host") or b"...").decode("latin-1")
-                message = (
-                    f"offramp has no {method} {path}. It serves /v1/... (the teacher's API), GET /health, "
-                    f"GET /offramp/status and GET /metrics. Set the client's base URL to http://{host}/v1."
-                )
-                payload = error_payload(message, kind="invalid_request_error", code="not_found")
-                await send_json(send, 404, payload)
-
-
-class _AsgiReply:
-    """The way back through an ASGI server."""
-
-    __slots__ = ("_departure", "_kept", "_send", "complete", "headers", "pieces", "status")
-
-    def __init__(self, send: Send, departure: Departure, *, kept: bool) -> None:
-        self.status = 0
-        self.headers: Headers = ()
-        self.pieces: list[bytes] = []
-        self.complete = False
-        self._send = send
-        self._departure = departure
-        self._kept = kept
-
-    async def start(self, status: int, headers: Headers) -> None:
-        """See :class:`offramp.gateway.wire.Reply`."""
-        self.status = status
-        self.headers = headers
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def write(self, data: bytes, *, last: bool) -> None:
-        """See :class:`offramp.gateway.wire.Reply`."""
-        if self._kept and data:
-            self.pieces.append(data)
-        if last:
-            # Before it is sent: the server reports the end of a response as a departure too.
-            self._departure.complete()
-        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
-        self.complete = last

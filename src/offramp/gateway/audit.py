@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import orjson
-
 from offramp.core.errors import UpstreamError
+from offramp.dialect.codec import decode, encode
 from offramp.gateway.counters import Metric
-from offramp.gateway.wire import Asked, for_teacher
-from offramp.gateway.witness import Answered
-from offramp.upstream.completions import encode
+from offramp.gateway.course import Course
+from offramp.gateway.wire import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from offramp.core.clock import Clock
-    from offramp.core.decision import Router, Routing
+    from offramp.core.decision import Router
     from offramp.core.json import JsonObject
+    from offramp.dialect import Form
     from offramp.gateway.counters import Counters
+    from offramp.gateway.teacher import Teacher
     from offramp.gateway.witness import Witness
-    from offramp.upstream.port import Upstream
+    from offramp.upstream.port import Headers, Upstream
 
 _log = logging.getLogger("offramp.gateway")
 
@@ -37,7 +37,6 @@ class Auditor:
     """Asks the teacher what a specialist was asked, in the background, and tells the router.
 
     Args:
-        upstream: The teacher.
         router: Told what the teacher said.
         witness: Takes each audit as a call of its own.
         counters: Where results are counted.
@@ -49,7 +48,6 @@ class Auditor:
 
     def __init__(
         self,
-        upstream: Upstream,
         router: Router,
         witness: Witness,
         counters: Counters,
@@ -58,7 +56,6 @@ class Auditor:
         pauses_s: Sequence[float],
         at_once: int,
     ) -> None:
-        self._upstream = upstream
         self._router = router
         self._witness = witness
         self._counters = counters
@@ -67,16 +64,19 @@ class Auditor:
         self._turns = asyncio.Semaphore(at_once)
         self._running: set[asyncio.Task[None]] = set()
 
-    def begin(self, asked: Asked, request: JsonObject, routing: Routing, call: str) -> None:
+    def begin(self, course: Course, request: JsonObject, form: Form, teacher: Teacher) -> None:
         """Start one audit and return at once.
 
         Args:
-            asked: The request as it came.
-            request: The same, decoded.
-            routing: What the specialist answered.
-            call: Id of the specialist's exchange.
+            course: The call that a specialist answered.
+            request: Its request, decoded.
+            form: Its dialect.
+            teacher: Who is asked.
         """
-        task = asyncio.create_task(self._audit(_question(asked, request), request, routing, call))
+        question = _Question(
+            _plain(course.asked, course.caller.forward, request), course, request, form, teacher.upstream
+        )
+        task = asyncio.create_task(self._audit(question))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -88,65 +88,84 @@ class Auditor:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _audit(self, asked: Asked, request: JsonObject, routing: Routing, call: str) -> None:
+    async def _audit(self, question: _Question) -> None:
         async with self._turns:
-            answered = await self._answered(asked, routing, call)
-        teacher = None if answered is None else _decoded(b"".join(answered.pieces))
-        if answered is None or teacher is None:
+            audit = await self._answered(question)
+        body = None if audit is None else decode(b"".join(audit.pieces))
+        if audit is None or not isinstance(body, dict):
             self._counters.add(Metric.AUDITS, "failed")
             return
-        self._witness.take(asked, answered)
+        self._witness.take(audit, complete=True)
+        routing, form = question.course.routing, question.form
         try:
-            self._router.observe_audit(routing, request, teacher)
+            self._router.observe_audit(routing, form.to_chat(question.request), form.chat_response(body))
         except Exception:  # noqa: BLE001 - the edge of the router, which may be anybody's
             _log.exception("The router failed on an audit of %s", routing.route)
             self._counters.add(Metric.FAULTS, "router")
             return
         self._counters.add(Metric.AUDITS, "done")
 
-    async def _answered(self, asked: Asked, routing: Routing, call: str) -> Answered | None:
+    async def _answered(self, question: _Question) -> Course | None:
+        route = question.course.routing.route
         for pause in (*self._pauses_s, None):
             try:
-                answered = await self._ask(asked, routing, call)
+                audit = await self._ask(question)
             except UpstreamError as error:
-                _log.info("An audit of %s got no answer: %s", routing.route, error)
+                _log.info("An audit of %s got no answer: %s", route, error)
             else:
-                if answered.status == _OK:
-                    return answered
-                _log.info("An audit of %s got status %d", routing.route, answered.status)
-                if answered.status not in _TRY_AGAIN:
+                if audit.status == _OK:
+                    return audit
+                _log.info("An audit of %s got status %d", route, audit.status)
+                if audit.status not in _TRY_AGAIN:
                     return None
             if pause is not None:
                 await asyncio.sleep(pause)
         return None
 
-    async def _ask(self, asked: Asked, routing: Routing, call: str) -> Answered:
-        started_at = self._clock.now()
-        begun = time.perf_counter()
-        headers = for_teacher(asked.headers)
-        response = await self._upstream.send(asked.method, asked.path, headers, asked.body)
+    async def _ask(self, question: _Question) -> Course:
+        asked, about = question.asked, question.course
+        audit = Course(
+            asked,
+            about.caller,
+            about.dialect,
+            started_at=self._clock.now(),
+            routing=about.routing,
+            audit_of=about.id if about.recorded else "",
+        )
+        path = asked.target.removeprefix("/v1")
+        response = await question.upstream.send(asked.method, path, asked.headers, asked.body)
         try:
-            pieces = [piece async for piece in response]
+            audit.pieces = [piece async for piece in response]
         finally:
             await response.aclose()
-        latency_s = time.perf_counter() - begun
-        return Answered(
-            started_at, latency_s, routing, response.status, response.headers, pieces, audit_of=call
-        )
+        audit.begin(response.status, response.headers)
+        audit.end()
+        return audit
 
 
-def _question(asked: Asked, request: JsonObject) -> Asked:
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What an audit asks.
+
+    Attributes:
+        asked: The request, its answer wanted in one plain piece.
+        course: The specialist's call.
+        request: Its request, decoded.
+        form: Its dialect.
+        upstream: The way to the teacher.
+    """
+
+    asked: Asked
+    course: Course
+    request: JsonObject
+    form: Form
+    upstream: Upstream
+
+
+def _plain(asked: Asked, forward: Headers, request: JsonObject) -> Asked:
     """The same request, its answer wanted in one plain piece."""
-    headers = [field for field in asked.headers if field[0] != b"accept-encoding"]
+    headers = [field for field in forward if field[0] != b"accept-encoding"]
     body = asked.body
     if request.get("stream"):
         body = encode({key: value for key, value in request.items() if key not in _STREAMING})
-    return Asked(asked.method, asked.path, headers, body, asked.client)
-
-
-def _decoded(body: bytes) -> JsonObject | None:
-    try:
-        decoded = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return decoded if isinstance(decoded, dict) else None
+    return Asked(asked.method, asked.target, headers, body, asked.client)

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 from offramp.core.errors import UpstreamError, UpstreamTimeout
 from offramp.gateway.counters import Metric
-from offramp.gateway.wire import for_teacher
-from offramp.upstream.asgi import error_payload
-from offramp.upstream.completions import encode
-from offramp.upstream.port import header_of
+from offramp.gateway.problem import Problem, told
+from offramp.gateway.wire import UNKNOWN
 
 if TYPE_CHECKING:
+    from offramp.dialect import Form
     from offramp.gateway.counters import Counters
-    from offramp.gateway.wire import Asked, Reply
+    from offramp.gateway.course import Course
+    from offramp.gateway.wire import Reply
+    from offramp.gateway.witness import Witness
     from offramp.upstream.port import Headers, Upstream, UpstreamResponse
 
 _log = logging.getLogger("offramp.gateway")
 
-_UNKNOWN = -1
+_BASE = len("/v1")
 
 
 class Teacher:
@@ -27,62 +28,94 @@ class Teacher:
 
     Args:
         upstream: The way to it.
+        form: How its API tells errors.
+        witness: Takes each answer before its last byte is sent.
         counters: Where its failures are counted.
     """
 
-    def __init__(self, upstream: Upstream, counters: Counters) -> None:
-        self._upstream = upstream
+    def __init__(self, upstream: Upstream, form: Form, witness: Witness, counters: Counters) -> None:
+        self.upstream = upstream
+        self.form = form
+        self._witness = witness
         self._counters = counters
 
-    async def answer(self, asked: Asked, reply: Reply, *, extra: Headers) -> None:
+    async def answer(self, course: Course, reply: Reply, *, extra: Headers) -> None:
         """Let the teacher answer the client.
 
         Where it does not, the client is told; where it breaks off, the client's own response breaks off
         at the same byte (``reply.complete`` stays false).
 
         Args:
-            asked: The request, passed on as it is but for header fields that are for offramp.
+            course: The call.
             reply: The way back to the client.
             extra: Header fields to add to the response.
         """
+        asked = course.asked
         try:
-            headers = for_teacher(asked.headers)
-            response = await self._upstream.send(asked.method, asked.path, headers, asked.body)
+            response = await self.upstream.send(
+                asked.method, asked.target[_BASE:], course.caller.forward, asked.body
+            )
             try:
-                await _relay(response, reply, extra)
+                await self._relay(response, course, reply, extra)
             finally:
                 await response.aclose()
         except UpstreamError as error:
-            _log.warning("%s", error)
-            self._counters.add(Metric.ERRORS, type(error).__name__)
+            course.error = type(error).__name__
+            self._counters.add(Metric.ERRORS, course.error)
             if not reply.status:
-                await _tell(error, reply, extra)
+                await self._tell(error, course, reply, extra)
+            _log.warning("%s", error, extra={"call": course.id, "error": course.error})
 
+    async def _relay(self, response: UpstreamResponse, course: Course, reply: Reply, extra: Headers) -> None:
+        """Hold the head until the first piece of the body is here: until then an error can still be told."""
+        headers = response.headers
+        length = left = _length(headers)
+        kept = course.pieces if course.caller.record else None
+        begun = False
+        async for piece in response:
+            left -= len(piece)
+            if not begun:
+                begun = True
+                course.begin(response.status, headers)
+                reply.start(response.status, [*headers, *extra], length)
+            if kept is not None:
+                kept.append(piece)
+            if left == 0:
+                self._finish(course)
+                await reply.write(piece, last=True)
+                return
+            await reply.write(piece, last=False)
+        if not begun:
+            course.begin(response.status, headers)
+            reply.start(response.status, [*headers, *extra], length)
+        self._finish(course)
+        await reply.write(b"", last=True)
 
-async def _relay(response: UpstreamResponse, reply: Reply, extra: Headers) -> None:
-    """Hold the head until the first piece of the body is here: until then an error can still be told."""
-    left = _length(response.headers)
-    piece = await anext(response, b"")
-    await reply.start(response.status, [*response.headers, *extra])
-    while piece:
-        left -= len(piece)
-        await reply.write(piece, last=left == 0)
-        if left == 0:
-            return
-        piece = await anext(response, b"")
-    await reply.write(b"", last=True)
+    def _finish(self, course: Course) -> None:
+        """Record before the last byte is sent: what the client has in full cannot be lost any more."""
+        course.end()
+        self._witness.take(course, complete=True)
+
+    async def _tell(self, error: UpstreamError, course: Course, reply: Reply, extra: Headers) -> None:
+        """Tell the client in the form its library knows: 504 for a teacher that is too slow, else 502."""
+        slow = isinstance(error, UpstreamTimeout)
+        code = "upstream_timeout" if slow else "upstream_error"
+        fields, body = told(Problem(504 if slow else 502, str(error), code), self.form)
+        await self.say(course, reply, 504 if slow else 502, [*fields, *extra], body)
+
+    async def say(self, course: Course, reply: Reply, status: int, headers: Headers, body: bytes) -> None:
+        """Answer a call with a whole body of offramp's own."""
+        fields = [*headers, (b"content-length", b"%d" % len(body))]
+        course.begin(status, fields)
+        if course.caller.record:
+            course.pieces.append(body)
+        reply.start(status, fields, len(body))
+        self._finish(course)
+        await reply.write(body, last=True)
 
 
 def _length(headers: Headers) -> int:
-    value = header_of(headers, b"content-length")
-    return int(value) if value is not None and value.isdigit() else _UNKNOWN
-
-
-async def _tell(error: UpstreamError, reply: Reply, extra: Headers) -> None:
-    """Tell the client in the form its library knows: 504 for a teacher that is too slow, else 502."""
-    slow = isinstance(error, UpstreamTimeout)
-    code = "upstream_timeout" if slow else "upstream_error"
-    body = encode(error_payload(str(error), kind="api_error", code=code))
-    fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *extra]
-    await reply.start(504 if slow else 502, fields)
-    await reply.write(body, last=True)
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value) if value.isdigit() else UNKNOWN
+    return UNKNOWN

@@ -2,52 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from offramp.core.admission import Admission, Guard, OpenGuard, Refusal
 
+if TYPE_CHECKING:
     from offramp.upstream.port import Headers
 
-_OURS = b"x-offramp-"
+__all__ = ["UNKNOWN", "Admission", "Asked", "Guard", "OpenGuard", "Refusal", "Reply", "send_whole"]
+
+UNKNOWN = -1
+"""The length of a body whose length nobody declared."""
 
 
-@dataclass(frozen=True, slots=True)
 class Asked:
     """One request as it came.
 
-    Attributes:
+    A plain class: one is made for every request, and a frozen dataclass takes three times as long.
+
+    Args:
         method: HTTP method.
-        path: Path and query below ``/v1``, percent-encoded: ``/chat/completions``.
+        target: Path and query as written, percent-encoded: ``/v1/chat/completions``.
         headers: Header fields, names in lower case.
         body: The body's bytes.
         client: The client's address, "" where unknown.
     """
 
-    method: str
-    path: str
-    headers: Headers
-    body: bytes
-    client: str = ""
+    __slots__ = ("body", "client", "headers", "method", "target")
+
+    def __init__(self, method: str, target: str, headers: Headers, body: bytes, client: str = "") -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.client = client
 
 
 class Reply(Protocol):
-    """The way back to the client, which remembers what it sent; sending waits while the client must."""
+    """The way back to the client."""
 
     @property
     def status(self) -> int:
-        """Status sent; 0 until then, so that an error can still be told."""
-        ...
-
-    @property
-    def headers(self) -> Headers:
-        """Header fields sent."""
-        ...
-
-    @property
-    def pieces(self) -> Sequence[bytes]:
-        """The pieces of the body sent, where they are kept."""
+        """Status of the response that was begun; 0 until then, so that an error can still be told."""
         ...
 
     @property
@@ -55,15 +51,23 @@ class Reply(Protocol):
         """Whether the last piece was sent."""
         ...
 
-    async def start(self, status: int, headers: Headers) -> None:
-        """Send status and header fields."""
+    def start(self, status: int, headers: Headers, length: int = UNKNOWN) -> None:
+        """Begin the response; its head goes out with the first piece of the body.
+
+        Args:
+            status: HTTP status.
+            headers: Every header field, ``content-length`` too where the length is known.
+            length: The declared length of the body, :data:`UNKNOWN` where none is.
+        """
         ...
 
     async def write(self, data: bytes, *, last: bool) -> None:
-        """Send a piece of the body."""
+        """Send a piece of the body at once; where more follows, wait until the client can take it."""
         ...
 
 
-def for_teacher(headers: Headers) -> Headers:
-    """Leave out the header fields that are for offramp."""
-    return [field for field in headers if not field[0].startswith(_OURS)]
+async def send_whole(reply: Reply, status: int, headers: Headers, body: bytes) -> None:
+    """Answer with a whole body, its length declared."""
+    length = len(body)
+    reply.start(status, [*headers, (b"content-length", b"%d" % length)], length)
+    await reply.write(body, last=True)

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
 import uvicorn
 
@@ -49,13 +49,35 @@ class Address:
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
 
+class Front(Protocol):
+    """Speaks HTTP itself: makes a protocol for every connection, and ends them all."""
+
+    def __call__(self) -> asyncio.Protocol:
+        """Make the protocol of one connection."""
+        ...
+
+    async def close(self, grace_s: float, hurry: asyncio.Event) -> None:
+        """Let calls under way finish for ``grace_s`` seconds, or until ``hurry`` is set; then cut them."""
+        ...
+
+
+@runtime_checkable
+class Fronted(Protocol):
+    """An app with a front of its own."""
+
+    def front(self) -> Front:
+        """Return a new front."""
+        ...
+
+
 class Server:
-    """One ASGI app on one address, inside the running event loop.
+    """One app on one address, inside the running event loop.
 
     Use it as an asynchronous context manager: it listens inside the block.
 
     Args:
-        app: The ASGI application. What it raises is logged and answered with a JSON error.
+        app: The ASGI application, served by uvicorn; what it raises is logged and answered with a JSON
+            error. One with a front of its own is served by that.
         host: Address to listen on.
         port: Port; 0 takes a free one.
         grace_s: Seconds that calls in flight get when the server stops.
@@ -65,9 +87,15 @@ class Server:
         BadSetting: On entering: the address cannot be listened on at all.
     """
 
-    def __init__(self, app: App, *, host: str = "127.0.0.1", port: int = 0, grace_s: float = 10.0) -> None:
+    def __init__(
+        self, app: App | Fronted, *, host: str = "127.0.0.1", port: int = 0, grace_s: float = 10.0
+    ) -> None:
         self.address = Address(host, port)
-        self._server = _Uvicorn(_config(_Guarded(app), grace_s))
+        self._server = (
+            _Own(app.front(), grace_s)
+            if isinstance(app, Fronted)
+            else _Uvicorn(_config(_Guarded(app), grace_s))
+        )
         self._running: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -96,7 +124,7 @@ class Server:
 
 
 async def serve(
-    app: App,
+    app: App | Fronted,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -108,7 +136,7 @@ async def serve(
     ``run(serve(app, port=8080))`` is the blocking form.
 
     Args:
-        app: The ASGI application.
+        app: The ASGI application, or one with a front of its own.
         host: Address to listen on.
         port: Port; 0 takes a free one.
         grace_s: Seconds that calls in flight get at the end.
@@ -144,6 +172,38 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     import uvloop  # noqa: PLC0415 - not installed on Windows
 
     return uvloop.new_event_loop
+
+
+class _Own:
+    """An app's own front, run as :class:`_Uvicorn` is."""
+
+    def __init__(self, front: Front, grace_s: float) -> None:
+        self.ready = asyncio.Event()
+        self.stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._front = front
+        self._grace_s = grace_s
+
+    @property
+    def force_exit(self) -> bool:
+        """Whether calls under way are dropped."""
+        return self._hurry.is_set()
+
+    @force_exit.setter
+    def force_exit(self, force: bool) -> None:
+        if force:
+            self._hurry.set()
+
+    async def serve(self, sockets: list[socket.socket]) -> None:
+        """Serve until ``stopping`` is set."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(self._front, sock=sockets[0], backlog=_BACKLOG)
+        self.ready.set()
+        try:
+            await self.stopping.wait()
+        finally:
+            server.close()
+            await self._front.close(self._grace_s, self._hurry)
 
 
 class _Uvicorn(uvicorn.Server):

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from offramp.core.call import Answer
+from offramp.core.call import Answer, Dialect
 from offramp.core.decision import Routing
+from offramp.dialect import form_of
 from offramp.gateway.audit import Auditor
-from offramp.gateway.chat import Chat
+from offramp.gateway.caller import Callers
+from offramp.gateway.calls import Calls, Desk
 from offramp.gateway.counters import Counters, Metric
 from offramp.gateway.teacher import Teacher
-from offramp.gateway.wire import Asked
+from offramp.gateway.wire import UNKNOWN, Admission, Asked
 from offramp.gateway.witness import Witness
 from offramp.record.pseudonym import Pseudonyms, who_asked
 from offramp.testing.replay import InProcessUpstream
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 _REQUEST: JsonObject = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 _BODY = json.dumps(_REQUEST).encode()
 _AT = 1_700_000_000.0
+_KEY = b"k" * 32
 _SPECIALIST = Routing(task="t1", route="s1", confidence=0.98765, answer=Answer("Good day."))
 
 
@@ -49,8 +52,9 @@ class _Reply:
     pieces: list[bytes] = field(default_factory=list)
     complete: bool = False
 
-    async def start(self, status: int, headers: Headers) -> None:
+    def start(self, status: int, headers: Headers, length: int = UNKNOWN) -> None:
         assert self.status == 0
+        assert length in {UNKNOWN, int(dict(headers).get(b"content-length", -1))}
         self.status, self.headers = status, headers
 
     async def write(self, data: bytes, *, last: bool) -> None:
@@ -106,19 +110,25 @@ class _Crowd:
 class _World:
     """The core with a scripted teacher behind it."""
 
-    def __init__(self, silence_s: float = 30.0, app: App | None = None) -> None:
+    def __init__(
+        self, silence_s: float = 30.0, app: App | None = None, dialect: Dialect = Dialect.CHAT
+    ) -> None:
         self.teacher = ScriptedTeacher()
         self.router = _Router()
         self.counters = Counters()
         self.taken: list[Exchange] = []
+        self.replies: list[_Reply] = []
         self.tap_failure: Exception | None = None
         upstream = InProcessUpstream(app or self.teacher, silence_s=silence_s)
-        witness = Witness(self._take, Pseudonyms(b"k" * 32), self.counters)
-        self.auditor = Auditor(
-            upstream, self.router, witness, self.counters, clock=_Noon(), pauses_s=(0, 0), at_once=2
-        )
-        self.chat = Chat(
-            Teacher(upstream, self.counters), self.router, self.auditor, witness, self.counters, _Noon()
+        witness = Witness(self._take, self.counters)
+        self.auditor = Auditor(self.router, witness, self.counters, clock=_Noon(), pauses_s=(0, 0), at_once=2)
+        form = form_of(dialect)
+        self.path = "/v1" + form.path
+        self.callers = Callers(Pseudonyms(_KEY))
+        self.calls = Calls(
+            form,
+            Teacher(upstream, form, witness, self.counters),
+            Desk(self.router, self.auditor, witness, self.counters, _Noon()),
         )
 
     def _take(self, exchange: Exchange) -> None:
@@ -128,7 +138,10 @@ class _World:
 
     async def ask(self, body: bytes = _BODY, *headers: tuple[bytes, bytes]) -> _Reply:
         reply = _Reply()
-        await self.chat.answer(Asked("POST", "/chat/completions", headers, body, "10.0.0.1"), reply)
+        self.replies.append(reply)
+        asked = Asked("POST", self.path, headers, body, "10.0.0.1")
+        caller = self.callers.read(asked, Admission(), recorded=True)
+        await self.calls.answer(asked, caller, reply)
         return reply
 
     async def ask_and_audit(self, body: bytes = _BODY, *headers: tuple[bytes, bytes]) -> _Reply:
@@ -149,7 +162,8 @@ async def test_an_idle_router_is_not_asked_and_the_body_not_decoded(world: _Worl
     world.router.idle = True
     reply = await world.ask(b"{not json")
     assert (reply.status, world.router.asked) == (200, [])
-    assert [name for name, _ in reply.headers if name.startswith(b"x-offramp")] == [b"x-offramp-route"]
+    ours = [name for name, _ in reply.headers if name.startswith(b"x-offramp")]
+    assert ours == [b"x-offramp-route", b"x-offramp-id"]
 
 
 @pytest.mark.parametrize("body", [b"{not json", b"[1]", b"", b"\xff"])
@@ -285,7 +299,7 @@ async def test_a_call_is_recorded_as_it_went_over_the_wire(world: _World) -> Non
     assert (call.request, call.response) == (b'{"a":  1}', answer.pieces[0])
     assert (call.status, call.content_type, call.stream) == (200, "application/json", False)
     assert (call.route, call.complete, call.started_at) == ("teacher", True, _AT)
-    assert call.who == who_asked(Pseudonyms(b"k" * 32), "", "10.0.0.1")
+    assert call.who == who_asked(Pseudonyms(_KEY), "", "10.0.0.1")
     assert call.meta == {}
     assert call.latency_s > 0
 

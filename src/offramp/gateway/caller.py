@@ -1,0 +1,106 @@
+"""What the header fields of a call say: who asks, in which run, and what the teacher is to see."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from offramp.record.pseudonym import who_asked
+
+if TYPE_CHECKING:
+    from offramp.gateway.wire import Admission, Asked
+    from offramp.record.pseudonym import Pseudonyms
+    from offramp.upstream.port import Headers
+
+_OURS = b"x-offramp-"
+_CREDENTIALS = (b"authorization", b"x-api-key", b"api-key")
+_SESSIONS = (b"x-offramp-session", b"x-session-id")
+_ACCEPTED = b"accept-encoding"
+_RECORD = b"x-offramp-record"
+_READ = frozenset({*_CREDENTIALS, *_SESSIONS, _ACCEPTED, _RECORD})
+_NO = frozenset({b"no", b"false", b"0", b"off"})
+# Pseudonyms remembered; an agent fleet has few keys, and a flood of made-up ones must not fill the memory.
+_REMEMBERED = 4096
+
+
+class Caller:
+    """Who asks for one call.
+
+    Attributes:
+        who: Keyed pseudonym of the credential, or of the client's address where there is none.
+        run: Keyed pseudonym of the session named in a header, "" where none is.
+        forward: The header fields that the teacher gets.
+        record: Whether the call may be recorded.
+        trainable: Whether it may be trained on.
+    """
+
+    __slots__ = ("forward", "record", "run", "trainable", "who")
+
+    def __init__(self, who: str, run: str, forward: Headers, *, record: bool, trainable: bool) -> None:
+        self.who = who
+        self.run = run
+        self.forward = forward
+        self.record = record
+        self.trainable = trainable
+
+
+class Callers:
+    """Reads callers off header fields; pseudonyms are remembered, for the 4,096 last used.
+
+    Args:
+        pseudonyms: Make pseudonyms of who asked, before anything leaves the request path.
+    """
+
+    def __init__(self, pseudonyms: Pseudonyms) -> None:
+        def who(credential: bytes, client: str) -> str:
+            return who_asked(pseudonyms, credential.decode("latin-1"), client)
+
+        def run(session: bytes) -> str:
+            return pseudonyms.of("run", session.decode("latin-1"))
+
+        self._who = lru_cache(_REMEMBERED)(who)
+        self._run = lru_cache(_REMEMBERED)(run)
+
+    def read(self, asked: Asked, admitted: Admission, *, recorded: bool) -> Caller:
+        """Read the caller of a request.
+
+        Args:
+            asked: The request.
+            admitted: What the guard said of it.
+            recorded: Whether its path is recorded at all; the teacher may then compress only as the
+                recorder can read.
+        """
+        forward: list[tuple[bytes, bytes]] = []
+        found: dict[bytes, bytes] = {}
+        drop = admitted.drop
+        for field in asked.headers:
+            name = field[0]
+            if name in _READ:
+                found.setdefault(name, field[1])
+            if not name.startswith(_OURS) and name not in drop:
+                forward.append(field)
+        record = recorded and admitted.record
+        if record and _RECORD in found:
+            record = found[_RECORD].strip().lower() not in _NO
+        if record and _ACCEPTED in found:
+            forward = [_readable(field) if field[0] == _ACCEPTED else field for field in forward]
+        if not record:
+            return Caller("", "", forward, record=False, trainable=False)
+        who = admitted.who or self._who_of(found, asked.client)
+        return Caller(who, self._run_of(found), forward, record=True, trainable=admitted.trainable)
+
+    def _who_of(self, found: dict[bytes, bytes], client: str) -> str:
+        for name in _CREDENTIALS:
+            if credential := found.get(name):
+                return self._who(credential, "")
+        return self._who(b"", client)
+
+    def _run_of(self, found: dict[bytes, bytes]) -> str:
+        for name in _SESSIONS:
+            if session := found.get(name):
+                return self._run(session)
+        return ""
+
+
+def _readable(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    return (_ACCEPTED, b"gzip" if b"gzip" in field[1] else b"identity")
