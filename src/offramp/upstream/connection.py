@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol, Self, cast
 
 from offramp.core.errors import UpstreamError, UpstreamTimeout
-from offramp.upstream.errors import PARSING, Violation, translate, trouble
+from offramp.upstream.errors import PARSING, translate, trouble
 from offramp.upstream.reader import ResponseReader
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ class Connection(asyncio.Protocol):
         broken: Exception | None = None
         try:
             reader.feed(data)
-        except (*PARSING, Violation) as error:
+        except PARSING as error:
             broken = error
         if reader.status and not response.status:
             response.begin(reader.status, reader.headers)

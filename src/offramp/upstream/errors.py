@@ -37,8 +37,6 @@ TRANSLATION: Translation = {
 CONNECTING = (OSError, UnicodeError)
 """What making a connection raises; a host name that no DNS can hold is a ``UnicodeError``."""
 
-PARSING = (httptools.HttpParserError, httptools.HttpParserUpgrade)
-"""What feeding the parser raises."""
 
 _VERBS: dict[type[UpstreamError], str] = {
     UpstreamUnreachable: "cannot be reached",
@@ -59,7 +57,11 @@ _CERTIFICATE = (
 
 
 class Violation(Exception):
-    """What the teacher sent is HTTP in form, and not acceptable; raised inside a parser's callback."""
+    """What the teacher sent is HTTP in form, and not acceptable."""
+
+
+PARSING = (httptools.HttpParserError, httptools.HttpParserUpgrade, Violation)
+"""What reading a response raises."""
 
 
 def translation_of(
@@ -100,11 +102,9 @@ def trouble(kind: type[UpstreamError], url: str, cause: str, *, hint: str | None
 
 
 def _cause(error: Exception) -> str:
-    if isinstance(error.__context__, Violation):
-        error = error.__context__
-    elif isinstance(error, httptools.HttpParserUpgrade):
+    if isinstance(error, httptools.HttpParserUpgrade):
         return "it switches to another protocol, which nobody asked for"
-    elif isinstance(error, PARSING):
+    if isinstance(error, httptools.HttpParserError):
         return f"what it sent is no HTTP ({str(error).rstrip('.') or type(error).__name__})"
     return str(error).rstrip(".") or type(error).__name__
 

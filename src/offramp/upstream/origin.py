@@ -83,7 +83,7 @@ def _parsed(base_url: str) -> URL:
 
 
 def _is_socket(base_url: str) -> bool:
-    return base_url.startswith(_SOCKET + "://") and bool(_host(base_url))
+    return base_url.lower().startswith(_SOCKET + "://%2f")
 
 
 def _host(base_url: str) -> str:

@@ -56,6 +56,8 @@ class ResponseReader:
     def __init__(self) -> None:
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._has_length = self._about_connection = False
         self.expect()
 
     def expect(self, *, bodiless: bool = False) -> None:
@@ -84,9 +86,12 @@ class ResponseReader:
         self._barren += len(data)
         try:
             self._parser.feed_data(data)
-        except PARSING:
+        except PARSING as error:
             self.reusable = False
             if not self.finished:
+                if isinstance(error.__context__, Violation):
+                    # One of the methods below raised it; the parser wrapped it.
+                    raise error.__context__ from None
                 raise
         if self._pieces:
             self._barren = 0
@@ -168,5 +173,5 @@ class ResponseReader:
             self._has_length = self._has_length or coding == b"chunked"
 
     def _forget(self) -> None:
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._fields = []
         self._has_length = self._about_connection = False
