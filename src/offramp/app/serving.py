@@ -18,8 +18,11 @@ from offramp.core.errors import EngineError
 from offramp.discover.assign import Assigner
 from offramp.engine.remote import RemoteSpecialists
 from offramp.loop import state
+from offramp.record.folder import ring_folders
+from offramp.record.journal import Journal
 from offramp.record.tap import Tap
 from offramp.route import SpecialistRouter
+from offramp.storage.crypto import derive_key
 from offramp.upstream.openai import OpenAIUpstream, Timeouts
 
 if TYPE_CHECKING:
@@ -61,7 +64,7 @@ class Backstage:
         self.upstream = OpenAIUpstream(
             settings.gateway.upstream, timeouts=Timeouts(silence=settings.gateway.timeout_s)
         )
-        self.tap = Tap(command(app, "recorder"))
+        self.tap = Tap(command(app, "recorder"), lambda: _journal(app))
         self._assigner: Assigner | None = None
         self._outputs: dict[str, OutputType] = {}
         self._worker = WorkerProcess([*command(app, "worker"), "--base", settings.train.base])
@@ -121,6 +124,10 @@ class Backstage:
                 "waiting": stats.waiting,
                 "failed": stats.failed,
                 "dropped": stats.dropped,
+                "restarts": stats.restarts,
+                "lag_s": stats.lag_s,
+                "stalled": stats.stalled,
+                "earlier_losses": stats.earlier_losses,
                 "error": stats.error,
             },
             "live": [
@@ -267,6 +274,13 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.kill()
     await process.wait()
+
+
+def _journal(app: App) -> Journal:
+    """Make the ring of this gateway."""
+    settings = app.settings
+    folders = ring_folders(settings.home, settings.record.ring_folder)
+    return Journal.create(folders, derive_key(app.key, "ring"), size=settings.record.ring_mb << 20)
 
 
 def command_of(app: App, name: str) -> list[str]:

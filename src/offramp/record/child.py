@@ -1,4 +1,4 @@
-"""The gateway's end of the channel to the recorder process."""
+"""The gateway's hold on the recorder process."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from offramp.core import errors
 from offramp.core.errors import StorageError
-from offramp.record.exchange import LENGTH
-from offramp.record.process import Report
+from offramp.record.writer import Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +18,7 @@ _START_S = 30.0
 
 
 class Child:
-    """A running recorder process; its standard input is the channel, in both directions."""
+    """A running recorder process; its standard input is a channel that ends when the gateway does."""
 
     def __init__(
         self,
@@ -52,60 +51,52 @@ class Child:
             theirs.close()
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         child = cls(process, reader, writer)
-        await child._await_ready()
+        try:
+            await child._await_ready()
+        except BaseException:
+            child.kill()
+            await child.ended()
+            raise
         return child
 
     async def _await_ready(self) -> None:
         try:
-            report = await asyncio.wait_for(self.report(), _START_S)
+            line = await asyncio.wait_for(self._reader.readline(), _START_S)
         except TimeoutError:
-            report = Report(error=f"The recorder was not ready within {_START_S:.0f} s.")
-        if report is not None and report.ready:
-            return
-        self.kill()
-        code = await self.reap()
-        if report is None:
-            raise StorageError(f"The recorder ended with code {code} before it was ready.")
-        raise _error(report)
+            raise StorageError(f"The recorder was not ready within {_START_S:.0f} s.") from None
+        except ConnectionError:
+            line = b""
+        try:
+            report = Report.decode(line)
+        except ValueError:
+            self.kill()
+            code = await self.ended()
+            raise StorageError(f"The recorder ended with code {code} before it was ready.") from None
+        if not report.ready:
+            raise _error(report)
 
     @property
     def pid(self) -> int:
         """Process id."""
         return self._process.pid
 
-    async def send(self, pieces: Sequence[bytes]) -> None:
-        """Send a frame; waits while the recorder is behind.
-
-        Raises:
-            ConnectionError: The recorder is gone.
-        """
-        self._writer.writelines(pieces)
-        await self._writer.drain()
-
     def end(self) -> None:
         """Tell the recorder that nothing more comes."""
         with contextlib.suppress(OSError):
             self._writer.write_eof()
-
-    async def report(self) -> Report | None:
-        """Return the next report, None where the recorder is gone, or talks nonsense."""
-        try:
-            (size,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
-            return Report.decode(await self._reader.readexactly(size))
-        except (asyncio.IncompleteReadError, ConnectionError, TypeError, ValueError):
-            return None
 
     def kill(self) -> None:
         """End the process at once."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
-    async def reap(self) -> int:
-        """Close the channel, wait for the end of the process and return its exit code."""
+    async def ended(self) -> int:
+        """Wait for the end of the process and return its exit code."""
+        code = await self._process.wait()
         self._writer.close()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
-        return await self._process.wait()
+        return code
 
 
 def _error(report: Report) -> StorageError:

@@ -1,137 +1,198 @@
-"""The recorder process: reads exchanges from the gateway, redacts, encrypts and stores them."""
+"""The recorder process: moves exchanges from the rings of a home into its store."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import queue
+import select
 import signal
 import threading
 import time
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-import orjson
-
 from offramp.core.errors import OfframpError, StorageError
-from offramp.record.exchange import LENGTH, decode
+from offramp.record.drain import Drain, Pace
+from offramp.record.folder import Claim, abandoned, rings, sweep
+from offramp.record.ring import Ring
+from offramp.record.writer import Report, Writer
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    from offramp.core.call import Call
-    from offramp.record.exchange import Exchange
-    from offramp.record.parse import Parser
-    from offramp.storage.port import Store
+__all__ = ["Recorder", "Report", "Writer", "serve"]
 
 _log = logging.getLogger("offramp.record")
 
-BATCH = 32
-WAIT_S = 0.05
-_READ_AHEAD = 128
-_LARGEST_FRAME = 1 << 30
 _NICENESS = 5
+_ADOPT_S = 5.0
+_CLAIM_S = 10.0
+_BUSY_S = 0.002
+_GROUP_S = 0.005
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What the recorder tells the gateway.
-
-    Attributes:
-        ready: The store is open; the first report says so.
-        written: Exchanges stored since the last report.
-        failed: Exchanges lost since the last report.
-        error: Why, without a word of their content; "" where nothing failed.
-        kind: Class of the error that stops the recorder from starting, "" where it starts.
-    """
-
-    ready: bool = False
-    written: int = 0
-    failed: int = 0
-    error: str = ""
-    kind: str = ""
-
-    def encode(self) -> bytes:
-        """Return the report's frame, its length first."""
-        body = orjson.dumps(asdict(self))
-        return LENGTH.pack(len(body)) + body
-
-    @classmethod
-    def decode(cls, body: bytes) -> Report:
-        """Read a frame without its length."""
-        return cls(**orjson.loads(body))
-
-
-class Writer:
-    """Parses exchanges and stores them; what cannot be stored is counted, never kept in plaintext.
+class Recorder:
+    """Drains the ring of its own gateway, and those of gateways that are gone.
 
     Args:
-        store: Where calls go.
-        parser: Makes calls of exchanges.
+        writer: Parses and stores.
+        folders: Where the home's rings are.
+        key: Opens their keys.
+        own: The ring of the gateway that started it; None for what was left behind alone.
+        pace: Sizes and times.
+
+    Raises:
+        StorageError: Its own ring cannot be read.
     """
 
-    def __init__(self, store: Store, parser: Parser) -> None:
-        self._store = store
-        self._parser = parser
+    def __init__(
+        self,
+        writer: Writer,
+        folders: Sequence[Path],
+        key: bytes,
+        *,
+        own: Path | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self._writer = writer
+        self._folders = folders
+        self._key = key
+        self._own = own
+        self._pace = pace or Pace()
+        self._drains: list[Drain] = []
+        self._refused: set[Path] = set()
+        self._adopt_at = 0.0
+        if own is not None:
+            self._drains.append(self._open(own, self._claim(own)))
 
-    def write(self, exchanges: Sequence[Exchange]) -> Report:
-        """Store exchanges in one transaction and report; raises nothing but what ends a process."""
-        calls: list[Call] = []
-        error = ""
-        for exchange in exchanges:
-            try:
-                calls.append(self._parser.parse(exchange))
-            except Exception as failure:  # noqa: BLE001 - one strange exchange must not cost the others
-                # The message could quote the exchange; its class cannot.
-                error = f"An exchange could not be parsed ({type(failure).__name__})."
-                _log.error(error)
+    def _claim(self, path: Path) -> Claim:
+        """Wait for a predecessor that is ending."""
+        deadline = time.monotonic() + _CLAIM_S
+        while (claim := Claim.take(path)) is None:
+            if time.monotonic() > deadline or not path.exists():
+                raise StorageError(f"The ring {path} is gone, or another recorder reads it.")
+            time.sleep(_GROUP_S)
+        return claim
+
+    def _open(self, path: Path, claim: Claim) -> Drain:
         try:
-            self._store.append(calls)
-        except StorageError as failure:
-            _log.error("%d calls could not be stored: %s", len(calls), failure)
-            return Report(failed=len(exchanges), error=str(failure))
-        return Report(written=len(calls), failed=len(exchanges) - len(calls), error=error)
+            ring = Ring(path)
+            try:
+                return Drain(ring, claim, self._key, self._writer, self._pace)
+            except BaseException:
+                ring.close()
+                raise
+        except OSError as error:
+            claim.release()
+            raise StorageError(f"The ring {path} cannot be opened: {error.strerror}.") from error
+        except BaseException:
+            claim.release()
+            raise
+
+    def run(self, channel: socket.socket | None = None) -> None:
+        """Record until the channel ends and everything that is left is stored.
+
+        Args:
+            channel: Ends when the gateway does; None where there is none from the beginning.
+        """
+        ended_at = time.monotonic() if channel is None else None
+        pause = _BUSY_S
+        while True:
+            self._adopt()
+            moved = [drain.step(hurry=self._orphan(drain, ended_at)) for drain in self._drains]
+            self._retire(ended_at)
+            if ended_at is not None:
+                if any(moved):
+                    ended_at = time.monotonic()
+                if not self._drains or time.monotonic() - ended_at > self._pace.patience_s:
+                    return
+            pause = _BUSY_S if any(moved) else min(pause * 2, self._pace.idle_s)
+            if _ends(channel, self._pause_s(pause)) and ended_at is None:
+                ended_at, channel = time.monotonic(), None
+
+    def _orphan(self, drain: Drain, ended_at: float | None) -> bool:
+        return ended_at is not None or drain.path != self._own
+
+    def _pause_s(self, pause: float) -> float:
+        """Sleep as long as nothing is due; while a group fills, look often, so that little is left to do."""
+        now = time.monotonic()
+        due = [drain.pause_s(now) for drain in self._drains]
+        return min([pause, *(max(0.0, min(wait, _GROUP_S)) for wait in due if wait is not None)])
+
+    def _adopt(self) -> None:
+        """Take over what gateways left that are gone."""
+        if time.monotonic() < self._adopt_at:
+            return
+        self._adopt_at = time.monotonic() + _ADOPT_S
+        sweep(self._folders)
+        known = {drain.path for drain in self._drains} | self._refused | {self._own}
+        for path in rings(self._folders):
+            if path in known or not abandoned(path):
+                continue
+            claim = Claim.take(path)
+            if claim is None:
+                continue
+            try:
+                self._drains.append(self._open(path, claim))
+            except StorageError as error:
+                self._refused.add(path)
+                _log.error("A ring that was left behind cannot be read: %s", error)
+            else:
+                _log.warning("Storing what %s holds; its gateway is gone", path)
+
+    def _retire(self, ended_at: float | None) -> None:
+        for drain in [drain for drain in self._drains if self._orphan(drain, ended_at)]:
+            # In this order: what came before the gateway's end is seen after it.
+            over = drain.ring.taken.read().closed or abandoned(drain.path)
+            if over and drain.finished and drain.retire():
+                self._drains.remove(drain)
 
     def close(self) -> None:
-        """Close the store."""
-        self._store.close()
+        """Leave in the rings what is not stored, and close the store."""
+        for drain in self._drains:
+            drain.leave()
+        self._writer.close()
 
 
-def serve(
-    channel: socket.socket, open_writer: Callable[[], Writer], *, batch: int = BATCH, wait_s: float = WAIT_S
-) -> int:
-    """Record what comes over the channel until it ends; the whole of the recorder process.
+def _ends(channel: socket.socket | None, pause_s: float) -> bool:
+    """Wait; tell whether the channel has ended meanwhile."""
+    if channel is None:
+        time.sleep(pause_s)
+        return False
+    if not select.select([channel], [], [], pause_s)[0]:
+        return False
+    try:
+        return not channel.recv(4096)
+    except OSError:
+        return True
 
-    It ends at the end of the stream, not at a signal: Ctrl-C reaches every process of a terminal, and what
-    the gateway handed over is still to be written then.
+
+def serve(channel: socket.socket, open_recorder: Callable[[], Recorder]) -> int:
+    """Record until the channel ends; the whole of the recorder process.
+
+    It ends with the stream, not at a signal: Ctrl-C reaches every process of a terminal, and what the
+    gateway has put in is still to be written then.
 
     Args:
-        channel: Frames come in, reports go out.
-        open_writer: Opens the store; an OfframpError is reported, and ends the recorder.
-        batch: Most calls per transaction.
-        wait_s: Longest wait in seconds for a batch to fill.
+        channel: One report goes out, when the store is open or cannot be; its end ends the recorder.
+        open_recorder: Opens store and ring; an OfframpError is reported, and ends the process.
 
     Returns:
         Exit code.
     """
     _settle()
     try:
-        writer = open_writer()
+        recorder = open_recorder()
     except OfframpError as error:
         _send(channel, Report(error=str(error), kind=type(error).__name__))
         return error.exit_code
-    frames: queue.Queue[bytes | None] = queue.Queue(_READ_AHEAD)
-    threading.Thread(target=_read, args=(channel, frames), name="frames", daemon=True).start()
     try:
         _send(channel, Report(ready=True))
-        ended = False
-        while not ended:
-            taken, ended = _collect(frames, batch, wait_s)
-            if taken:
-                _send(channel, _write(writer, taken))
+        recorder.run(channel)
     finally:
-        writer.close()
+        recorder.close()
     return 0
 
 
@@ -143,66 +204,7 @@ def _settle() -> None:
         os.nice(_NICENESS)
 
 
-def _read(channel: socket.socket, frames: queue.Queue[bytes | None]) -> None:
-    """Read frames until the channel ends; the bounded queue holds the gateway's sender back."""
-    try:
-        while (head := _exactly(channel, LENGTH.size)) is not None:
-            (size,) = LENGTH.unpack(head)
-            frame = _exactly(channel, size) if size <= _LARGEST_FRAME else None
-            if frame is None:
-                break
-            frames.put(frame)
-    except OSError as error:
-        _log.warning("The gateway's channel broke: %s", error)
-    frames.put(None)
-
-
-def _exactly(channel: socket.socket, size: int) -> bytes | None:
-    """Read ``size`` bytes, None where the stream ends before."""
-    buffer = bytearray(size)
-    view = memoryview(buffer)
-    while view:
-        got = channel.recv_into(view)
-        if not got:
-            return None
-        view = view[got:]
-    return bytes(buffer)
-
-
-def _collect(frames: queue.Queue[bytes | None], batch: int, wait_s: float) -> tuple[list[bytes], bool]:
-    """Wait for a frame, then for a full batch or ``wait_s``; tell whether the stream has ended."""
-    taken: list[bytes] = []
-    first = frames.get()
-    deadline = time.monotonic() + wait_s
-    frame: bytes | None = first
-    while frame is not None:
-        taken.append(frame)
-        left = deadline - time.monotonic()
-        if len(taken) >= batch or left <= 0:
-            return taken, False
-        try:
-            frame = frames.get(timeout=left)
-        except queue.Empty:
-            return taken, False
-    return taken, True
-
-
-def _write(writer: Writer, frames: Sequence[bytes]) -> Report:
-    exchanges: list[Exchange] = []
-    error = ""
-    for frame in frames:
-        try:
-            exchanges.append(decode(frame))
-        except ValueError as failure:
-            error = str(failure)
-    report = writer.write(exchanges)
-    lost = len(frames) - len(exchanges)
-    return Report(written=report.written, failed=report.failed + lost, error=report.error or error)
-
-
 def _send(channel: socket.socket, report: Report) -> None:
     """Report; where the gateway is gone, there is nobody to tell, and still something to write."""
-    try:
+    with contextlib.suppress(OSError):
         channel.sendall(report.encode())
-    except OSError:
-        _log.warning("The gateway is gone; what it handed over is written all the same")

@@ -1,117 +1,79 @@
-"""The gateway's side of recording: takes exchanges at once and sends them on in the background."""
+"""The gateway's side of recording: takes exchanges at once, and sees to it that a recorder stores them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections import deque
-from dataclasses import dataclass
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from offramp.core.errors import StorageError
 from offramp.record.child import Child
-from offramp.record.exchange import encode
+from offramp.record.stats import TapStats, stats_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from offramp.record.exchange import Exchange
-    from offramp.record.process import Report, Writer
+    from offramp.record.journal import Journal
+    from offramp.record.writer import Report, Writer
+
+__all__ = ["DirectTap", "Tap", "TapStats"]
 
 _log = logging.getLogger("offramp.record")
 
-_WINDOW = 256
-_DELAY_S = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class TapStats:
-    """How recording goes.
-
-    Attributes:
-        taken: Exchanges taken in.
-        written: Of those, stored.
-        failed: Of those, lost.
-        dropped: Exchanges not taken in: the queue was full, or the recorder is gone for good.
-        restarts: How often the recorder process was started again.
-        error: The last trouble, "" where there was none.
-    """
-
-    taken: int = 0
-    written: int = 0
-    failed: int = 0
-    dropped: int = 0
-    restarts: int = 0
-    error: str = ""
-
-    @property
-    def waiting(self) -> int:
-        """Exchanges taken in and neither stored nor lost yet."""
-        return self.taken - self.written - self.failed
+_PAUSE_S, _PAUSE_MOST_S = 0.1, 15.0
+_LOOK_S = 0.005
+_TRIM_S = 2.0
 
 
 class Tap:
-    """Hands exchanges to the recorder process, which it starts, and starts again where it dies.
+    """Puts exchanges into the ring, and keeps a recorder process going that stores them.
 
-    For one event loop. What the dead recorder had not confirmed is sent to its successor, once.
+    For one event loop. Whatever was put in survives the end of both processes: it stays in the ring, and the
+    next recorder of the home stores it.
 
     Args:
-        command: Starts the recorder; standard input is its channel (a socket).
-        capacity: Most exchanges held; beyond it they are dropped and counted.
-        max_bytes: Most bytes held.
-        restarts: Restarts in a row, without a confirmed exchange in between, until the tap gives up.
+        command: Starts the recorder; the ring's path follows as ``--ring``, its standard input is a socket.
+        open_journal: Makes the ring, when the tap starts.
     """
 
-    def __init__(
-        self, command: Sequence[str], *, capacity: int = 20_000, max_bytes: int = 1 << 27, restarts: int = 3
-    ) -> None:
+    def __init__(self, command: Sequence[str], open_journal: Callable[[], Journal]) -> None:
         self._command = list(command)
-        self._capacity = capacity
-        self._max_bytes = max_bytes
-        self._restarts_allowed = restarts
-        self._queue: deque[Exchange] = deque()
-        self._sent: deque[Exchange] = deque()
-        self._resent: set[str] = set()
-        self._held_bytes = 0
-        self._taken = self._written = self._failed = self._dropped = self._restarts = 0
-        self._row = 0
-        self._error = ""
-        self._closed = False
-        self._wake = asyncio.Event()
-        self._flushing: list[tuple[int, asyncio.Future[None]]] = []
+        self._open_journal = open_journal
+        self._journal: Journal | None = None
+        self._last = TapStats()
         self._child: Child | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+        self._restarts = 0
 
     async def start(self) -> None:
-        """Start the recorder process and wait until its store is open.
+        """Make the ring, start the recorder process and wait until its store is open.
 
         Raises:
-            StorageError: It cannot open its store (WrongKey, SchemaTooNew, ...), or not start at all.
+            StorageError: There is no room for the ring, or the recorder cannot open its store (WrongKey,
+                SchemaTooNew, ...), or not start at all.
         """
+        journal = self._open_journal()
+        self._command += ["--ring", str(journal.ring.path)]
         try:
             self._child = await Child.start(self._command)
-        except StorageError as error:
-            self._give_up(str(error))
+        except BaseException as error:
+            journal.discard()
+            self._last = replace(self._last, error=str(error), stalled=True)
             raise
-        self._task = asyncio.create_task(self._run(self._child), name="recorder tap")
+        self._journal = journal
+        self._supervisor = asyncio.create_task(self._supervise(self._child), name="recorder")
 
     def put(self, exchange: Exchange) -> None:
         """Take an exchange; returns at once, never raises, counts what it cannot take."""
-        full = self._waiting >= self._capacity or self._held_bytes + exchange.size > self._max_bytes
-        if self._closed or full:
-            if not self._dropped:
-                _log.warning("Calls go unrecorded: %s", "the recorder is behind" if full else "it has ended")
-            self._dropped += 1
+        if self._journal is None:
+            self._last = replace(self._last, dropped=self._last.dropped + 1)
             return
-        self._taken += 1
-        self._held_bytes += exchange.size
-        self._queue.append(exchange)
-        self._wake.set()
-
-    @property
-    def _waiting(self) -> int:
-        return len(self._queue) + len(self._sent)
+        self._journal.put(exchange)
 
     @property
     def pid(self) -> int | None:
@@ -120,124 +82,92 @@ class Tap:
 
     def stats(self) -> TapStats:
         """Return the counts so far."""
-        return TapStats(self._taken, self._written, self._failed, self._dropped, self._restarts, self._error)
+        return self._last if self._journal is None else stats_of(self._journal.ring)
 
     async def flush(self) -> None:
-        """Wait until every exchange taken so far is stored or counted as lost."""
-        if self._written + self._failed < self._taken:
-            done = asyncio.get_running_loop().create_future()
-            self._flushing.append((self._taken, done))
-            await done
+        """Wait until every exchange taken so far is stored or counted as lost; for as long as that takes."""
+        goal = self.stats().taken
+        while goal > self._settled() and self._journal is not None:  # noqa: ASYNC110 - another process does it
+            await asyncio.sleep(_LOOK_S)
 
     async def close(self, timeout_s: float = 30.0) -> None:
-        """Let the recorder write all it was given, and end it; idempotent.
+        """Let the recorder store all it was given, and end it; idempotent.
 
         Args:
-            timeout_s: Seconds until it is killed, and what it has not confirmed counted as lost.
+            timeout_s: Seconds until it is killed. What is not stored by then stays in the ring for the next
+                start.
         """
-        self._closed = True
-        self._wake.set()
-        if self._task is None:
+        journal, supervisor = self._journal, self._supervisor
+        if journal is None or supervisor is None:
             return
-        task, self._task = self._task, None
+        journal.end()
+        self._closing.set()
+        if self._child is not None:
+            self._child.end()
         try:
-            await asyncio.wait_for(task, timeout_s)
+            await asyncio.wait_for(supervisor, timeout_s)
         except TimeoutError:
+            journal.note(restarts=self._restarts, down=True, error=f"It did not end within {timeout_s:g} s.")
             if self._child is not None:
                 self._child.kill()
-                await self._child.reap()
-            self._give_up(f"The recorder did not end within {timeout_s:g} s.")
-        self._child = None
+                await self._child.ended()
+        self._child = self._supervisor = self._journal = None
+        self._last = stats_of(journal.ring)
+        journal.close()
+        if self._last.waiting:
+            _log.warning("%d calls stay in the ring until the next start", self._last.waiting)
 
-    async def _run(self, child: Child | None) -> None:
-        """Serve one recorder process after the other."""
-        while child is not None:
-            self._child = child
-            sender = asyncio.create_task(self._send(child), name="recorder sender")
-            try:
-                await self._receive(child)
-            finally:
-                sender.cancel()
-                await asyncio.gather(sender, return_exceptions=True)
-            code = await child.reap()
-            if self._closed and not self._waiting:
+    async def _supervise(self, child: Child) -> None:
+        """Start one recorder after the other, until the tap closes and the ring is empty."""
+        assert self._journal is not None
+        journal, pause = self._journal, _PAUSE_S
+        while True:
+            started, settled = time.monotonic(), self._settled()
+            code = await self._end_of(child)
+            self._child = None
+            if self._closing.is_set() and not self.stats().waiting:
                 return
-            child = await self._revive(f"The recorder ended with code {code}.")
+            if self._settled() > settled or time.monotonic() - started > _PAUSE_MOST_S:
+                pause = _PAUSE_S
+            error = f"The recorder ended with code {code}."
+            _log.error("%s It is started again; what it had not stored is in the ring", error)
+            started_again = None
+            while started_again is None:
+                self._restarts += 1
+                journal.note(restarts=self._restarts, down=True, error=error)
+                await self._pause(pause)
+                pause = min(pause * 2, _PAUSE_MOST_S)
+                try:
+                    started_again = await Child.start(self._command)
+                except StorageError as failure:
+                    error = str(failure)
+                    _log.error("The recorder does not start: %s", error)
+            self._child = child = started_again
+            journal.note(restarts=self._restarts, down=False)
+            if self._closing.is_set():
+                child.end()
 
-    async def _send(self, child: Child) -> None:
-        with contextlib.suppress(ConnectionError):
-            while True:
-                while self._queue and len(self._sent) < _WINDOW:
-                    await self._send_next(child)
-                    await asyncio.sleep(0)  # a backlog must not hold up the traffic
-                if self._closed and not self._queue:
-                    child.end()
-                    return
-                self._wake.clear()
-                await self._wake.wait()
+    def _settled(self) -> int:
+        now = self.stats()
+        return now.written + now.failed
 
-    async def _send_next(self, child: Child) -> None:
-        exchange = self._queue.popleft()
+    async def _end_of(self, child: Child) -> int:
+        """Wait for the end of a recorder; meanwhile, memory that a backlog took is given back."""
+        assert self._journal is not None
+        ending = asyncio.ensure_future(child.ended())
         try:
-            pieces = encode(exchange)
-        except (TypeError, OverflowError) as error:
-            self._held_bytes -= exchange.size
-            self._settle(0, 1, f"An exchange could not be sent ({type(error).__name__}).")
-            return
-        self._sent.append(exchange)
-        await child.send(pieces)
+            while not (await asyncio.wait([ending], timeout=_TRIM_S))[0]:
+                self._journal.trim()
+            return await ending
+        finally:
+            ending.cancel()
 
-    async def _receive(self, child: Child) -> None:
-        while (report := await child.report()) is not None:
-            for _ in range(min(report.written + report.failed, len(self._sent))):
-                exchange = self._sent.popleft()
-                self._held_bytes -= exchange.size
-                self._resent.discard(exchange.id)
-            self._row = 0
-            self._wake.set()
-            self._settle(report.written, report.failed, report.error)
-
-    async def _revive(self, reason: str) -> Child | None:
-        """Start a successor; what its predecessor left unconfirmed goes first, once."""
-        _log.error("%s %d calls are unconfirmed", reason, len(self._sent))
-        lost = [exchange for exchange in self._sent if exchange.id in self._resent]
-        kept = [exchange for exchange in self._sent if exchange.id not in self._resent]
-        self._sent.clear()
-        self._queue.extendleft(reversed(kept))
-        self._resent = {exchange.id for exchange in kept}
-        self._held_bytes -= sum(exchange.size for exchange in lost)
-        self._settle(0, len(lost), reason)
-        while self._row < self._restarts_allowed:
-            self._row += 1
-            self._restarts += 1
-            await asyncio.sleep(_DELAY_S * self._row)
-            try:
-                return await Child.start(self._command)
-            except StorageError as error:
-                reason = str(error)
-        self._give_up(reason)
-        return None
-
-    def _give_up(self, reason: str) -> None:
-        """Count everything held as lost, and drop what comes from now on."""
-        _log.error("Recording has ended: %s", reason)
-        lost = self._waiting
-        self._queue.clear()
-        self._sent.clear()
-        self._held_bytes = 0
-        self._closed = True
-        self._child = None
-        self._settle(0, lost, reason)
-
-    def _settle(self, written: int, failed: int, error: str) -> None:
-        self._written += written
-        self._failed += failed
-        self._error = error or self._error
-        settled = self._written + self._failed
-        for goal, done in self._flushing:
-            if goal <= settled and not done.done():
-                done.set_result(None)
-        self._flushing = [(goal, done) for goal, done in self._flushing if not done.done()]
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not for a tap that closes."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), seconds)
+            # The cause may still be there: a tap that closes tries on, but not in a circle.
+            await asyncio.sleep(min(seconds, 1.0))
 
 
 class DirectTap:

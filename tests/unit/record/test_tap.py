@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -15,17 +16,18 @@ import pytest
 import offramp
 from offramp.core.errors import StorageError, WrongKey
 from offramp.record.exchange import Exchange
+from offramp.record.journal import Journal
 from offramp.record.parse import Parser
-from offramp.record.process import Writer
 from offramp.record.pseudonym import Pseudonyms, who_asked
 from offramp.record.tap import DirectTap, Tap, TapStats
+from offramp.record.writer import Writer
 from offramp.redact import Redactor
-from offramp.storage.crypto import load_key
+from offramp.storage.crypto import derive_key, load_key
 from offramp.storage.sqlite import SqliteStore
 from offramp.testing.memory_store import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 SOURCE = Path(offramp.__file__).parents[1]
 CHILD = Path(__file__).with_name("recorder_child.py")
@@ -55,9 +57,24 @@ def command(home: Path, *more: str) -> list[str]:
     ]
 
 
+def recording(home: Path, *more: str, size: int = 4 << 20) -> Tap:
+    key = derive_key(load_key(home / "key"), "ring")
+    return Tap(command(home, *more), lambda: Journal.create([home / "ring"], key, size=size))
+
+
+def rings_of(home: Path) -> list[Path]:
+    return sorted((home / "ring").iterdir())
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 - what is waited for happens in another process
+            await asyncio.sleep(0.01)
+
+
 @pytest.fixture
 async def tap(home: Path) -> AsyncIterator[Tap]:
-    started = Tap(command(home))
+    started = recording(home)
     await started.start()
     yield started
     await started.close()
@@ -142,7 +159,7 @@ async def test_flushing_an_idle_tap_returns(tap: Tap) -> None:
 
 
 async def test_closing_writes_what_was_put(home: Path) -> None:
-    tap = Tap(command(home))
+    tap = recording(home)
     await tap.start()
     for _ in range(100):
         tap.put(exchange())
@@ -153,44 +170,64 @@ async def test_closing_writes_what_was_put(home: Path) -> None:
 
 
 async def test_what_comes_after_closing_is_dropped_and_counted(home: Path) -> None:
-    tap = Tap(command(home))
+    tap = recording(home)
     await tap.start()
     await tap.close()
     tap.put(exchange())
     assert tap.stats().dropped == 1
 
 
-@pytest.mark.parametrize("limits", [{"capacity": 3}, {"max_bytes": 3 * exchange().size}])
-async def test_a_full_queue_drops_and_counts(home: Path, limits: dict[str, int]) -> None:
-    tap = Tap(command(home), **limits)
-    for _ in range(5):
-        tap.put(exchange())
-    assert tap.stats() == TapStats(taken=3, dropped=2)
+async def test_what_comes_before_the_start_is_dropped_and_counted(home: Path) -> None:
+    tap = recording(home)
+    tap.put(exchange())
+    assert tap.stats().dropped == 1
+
+
+async def test_what_finds_no_room_is_dropped_and_counted(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tap = recording(home, size=2 << 20)
     await tap.start()
+    assert tap.pid is not None
+    os.kill(tap.pid, signal.SIGSTOP)
+    for _ in range(100):
+        tap.put(exchange("x" * 50_000))
+    full = tap.stats()
+    os.kill(tap.pid, signal.SIGCONT)
     await tap.flush()
     tap.put(exchange())
     await tap.close()
-    assert tap.stats() == TapStats(taken=4, written=4, dropped=2)
+    assert full.taken + full.dropped == 100
+    assert full.taken > 30
+    assert full.dropped_bytes > full.dropped * 50_000
+    assert tap.stats().written == full.taken + 1
+    assert [r.message.split(";")[0] for r in caplog.records if r.name == "offramp.record"] == [
+        "Calls go unrecorded: the ring is full, the recorder is behind",
+        "Recording goes on",
+    ]
 
 
 async def test_a_wrong_key_fails_closed(tap: Tap, home: Path) -> None:
     await tap.flush()
+    await tap.close()
     (home / "key").unlink()
     load_key(home / "key", create=True)
-    other = Tap(command(home))
+    other = recording(home)
     with pytest.raises(WrongKey, match="does not open this store"):
         await other.start()
     other.put(exchange())
     assert other.stats().dropped == 1
+    assert "does not open this store" in other.stats().error
     await other.close()
+    assert rings_of(home) == []
 
 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [(["/nowhere/recorder"], "cannot be started"), (["/bin/true"], "before it was ready")],
 )
-async def test_a_recorder_that_does_not_start_is_told(argv: list[str], message: str) -> None:
-    tap = Tap(argv)
+async def test_a_recorder_that_does_not_start_is_told(home: Path, argv: list[str], message: str) -> None:
+    tap = Tap(argv, lambda: Journal.create([home / "ring"], b"k" * 32, size=2 << 20))
     with pytest.raises(StorageError, match=message):
         await tap.start()
     await tap.close()
@@ -213,47 +250,49 @@ async def test_a_killed_recorder_is_started_again_and_nothing_is_lost(tap: Tap, 
     with_store.close()
 
 
-async def test_a_recorder_that_cannot_be_started_again_is_given_up(home: Path) -> None:
-    tap = Tap(command(home), restarts=1)
-    await tap.start()
+async def test_a_recorder_that_cannot_be_started_is_tried_until_it_can(tap: Tap, home: Path) -> None:
     assert tap.pid is not None
-    (home / "key").unlink()
+    (home / "key").rename(home / "elsewhere")
     os.kill(tap.pid, signal.SIGKILL)
     tap.put(exchange())
+    await until(lambda: "There is no key file" in tap.stats().error)
+    meanwhile = tap.stats()
+    (home / "elsewhere").rename(home / "key")
     await tap.flush()
-    tap.put(exchange())
-    stats = tap.stats()
-    assert (stats.failed, stats.dropped, stats.restarts) == (1, 1, 1)
-    assert "There is no key file" in stats.error
-    await tap.close()
+    assert (meanwhile.waiting, meanwhile.stalled, tap.pid is None) == (1, True, False)
+    assert (tap.stats().written, tap.stats().failed, tap.stats().stalled) == (1, 0, False)
 
 
-async def test_an_exchange_that_kills_its_recorder_twice_is_left_behind(home: Path) -> None:
-    script = (
-        "import socket, sys; from offramp.record.process import Report; s = socket.socket(fileno=0);"
-        "s.sendall(Report(ready=True).encode()); s.recv(1); sys.exit(9)"
-    )
-    tap = Tap(["/usr/bin/env", f"PYTHONPATH={SOURCE}", sys.executable, "-c", script], restarts=5)
-    await tap.start()
-    tap.put(exchange())
+async def test_an_exchange_that_kills_its_recorder_is_left_out_alone(tap: Tap, home: Path) -> None:
+    tap.put(exchange("before"))
+    tap.put(exchange("deadly"))
+    tap.put(exchange("after"))
     await tap.flush()
     stats = tap.stats()
-    await tap.close()
-    assert stats.failed == 1
-    assert stats.restarts >= 1
+    assert (stats.written, stats.failed, stats.restarts) == (2, 1, 1)
+    assert "ends the recorder" in stats.error
 
 
-async def test_a_full_disk_is_counted_and_told(home: Path) -> None:
-    tap = Tap(command(home, "90000"))
+async def test_calls_wait_in_the_ring_while_the_disk_is_full(home: Path) -> None:
+    tap = recording(home, "150000")
     await tap.start()
     for n in range(64):
         tap.put(exchange(random.Random(n).randbytes(3000).hex()))
-    await tap.flush()
+    await until(lambda: tap.stats().stalled)
     stats = tap.stats()
-    await tap.close()
-    assert stats.failed > 0
-    assert stats.waiting == 0
     assert "No space left" in stats.error
+    assert (stats.failed, stats.dropped) == (0, 0)
+    assert stats.waiting > 0
+    await tap.close(timeout_s=0.1)
+    left = tap.stats().waiting
+    assert left > 0
+    again = recording(home)
+    await again.start()
+    await until(lambda: len(rings_of(home)) == 2)
+    await again.close()
+    with_store = stored(home)
+    assert with_store.count() == 64
+    with_store.close()
 
 
 async def test_signals_to_a_terminal_do_not_reach_the_recorder(tap: Tap) -> None:
@@ -266,17 +305,22 @@ async def test_signals_to_a_terminal_do_not_reach_the_recorder(tap: Tap) -> None
     assert tap.stats() == TapStats(taken=1, written=1)
 
 
-async def test_a_recorder_that_hangs_is_ended(home: Path) -> None:
-    script = (
-        "import socket, time; from offramp.record.process import Report; s = socket.socket(fileno=0);"
-        "s.sendall(Report(ready=True).encode()); time.sleep(60)"
-    )
-    tap = Tap(["/usr/bin/env", f"PYTHONPATH={SOURCE}", sys.executable, "-c", script])
+async def test_a_recorder_that_hangs_is_ended_and_its_calls_stay(home: Path) -> None:
+    tap = recording(home)
     await tap.start()
+    assert tap.pid is not None
+    os.kill(tap.pid, signal.SIGSTOP)
     tap.put(exchange())
-    await tap.close(timeout_s=0.2)
-    assert tap.stats().failed == 1
+    await tap.close(timeout_s=0.1)
+    assert (tap.stats().waiting, tap.stats().failed) == (1, 0)
     assert "did not end" in tap.stats().error
+    again = recording(home)
+    await again.start()
+    await until(lambda: rings_of(home)[0].name == again._journal.ring.path.name)  # type: ignore[union-attr]
+    await again.close()
+    with_store = stored(home)
+    assert with_store.count() == 1
+    with_store.close()
 
 
 async def test_an_exchange_that_cannot_be_sent_is_counted(tap: Tap) -> None:
