@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from offramp.record.pseudonym import who_asked
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from offramp.gateway.wire import Admission, Asked
     from offramp.record.pseudonym import Pseudonyms
     from offramp.upstream.port import Headers
@@ -19,7 +21,9 @@ _ACCEPTED = b"accept-encoding"
 _RECORD = b"x-offramp-record"
 _READ = frozenset({*_CREDENTIALS, *_SESSIONS, _ACCEPTED, _RECORD})
 _NO = frozenset({b"no", b"false", b"0", b"off"})
-# Pseudonyms remembered; an agent fleet has few keys, and a flood of made-up ones must not fill the memory.
+# Compression that the recorder undoes; how good it is, is between client and teacher.
+_READABLE = frozenset({b"gzip", b"deflate", b"identity"})
+# Remembered at most; an agent fleet has few keys, and a flood of made-up ones must not fill the memory.
 _REMEMBERED = 4096
 
 
@@ -60,6 +64,8 @@ class Callers:
 
         self._who = lru_cache(_REMEMBERED)(who)
         self._run = lru_cache(_REMEMBERED)(run)
+        self._readable = lru_cache(_REMEMBERED)(_readable)
+        self._watched = _Watched()
 
     def read(self, asked: Asked, admitted: Admission, *, recorded: bool) -> Caller:
         """Read the caller of a request.
@@ -70,22 +76,19 @@ class Callers:
             recorded: Whether its path is recorded at all; the teacher may then compress only as the
                 recorder can read.
         """
-        forward: list[tuple[bytes, bytes]] = []
+        headers, watched = asked.headers, self._watched
         found: dict[bytes, bytes] = {}
-        drop = admitted.drop
-        for field in asked.headers:
-            name = field[0]
-            if name in _READ:
-                found.setdefault(name, field[1])
-            if not name.startswith(_OURS) and name not in drop:
-                forward.append(field)
-        record = recorded and admitted.record
-        if record and _RECORD in found:
-            record = found[_RECORD].strip().lower() not in _NO
-        if record and _ACCEPTED in found:
-            forward = [_readable(field) if field[0] == _ACCEPTED else field for field in forward]
-        if not record:
+        ours = bool(admitted.drop)
+        for name, value in [field for field in headers if watched[field[0]]]:
+            found.setdefault(name, value)
+            ours = ours or name.startswith(_OURS)
+        # Most requests hold nothing that is not for the teacher, and are passed on without a copy.
+        forward = _without(headers, admitted.drop) if ours else headers
+        if not recorded or not admitted.record or found.get(_RECORD, b"").strip().lower() in _NO:
             return Caller("", "", forward, record=False, trainable=False)
+        accepted = found.get(_ACCEPTED)
+        if accepted is not None and (readable := self._readable(accepted)) != accepted:
+            forward = [(_ACCEPTED, readable) if field[0] == _ACCEPTED else field for field in forward]
         who = admitted.who or self._who_of(found, asked.client)
         return Caller(who, self._run_of(found), forward, record=True, trainable=admitted.trainable)
 
@@ -102,5 +105,22 @@ class Callers:
         return ""
 
 
-def _readable(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
-    return (_ACCEPTED, b"gzip" if b"gzip" in field[1] else b"identity")
+class _Watched(dict[bytes, bool]):
+    """Whether a field of that name is looked at; names are few, and remembered."""
+
+    def __missing__(self, name: bytes) -> bool:
+        watched = name in _READ or name.startswith(_OURS)
+        if len(self) < _REMEMBERED:
+            self[name] = watched
+        return watched
+
+
+def _without(headers: Headers, drop: Sequence[bytes]) -> Headers:
+    return [field for field in headers if not field[0].startswith(_OURS) and field[0] not in drop]
+
+
+def _readable(accepted: bytes) -> bytes:
+    """Leave only compression that the recorder can undo."""
+    codings = [coding.strip() for coding in accepted.split(b",")]
+    readable = [coding for coding in codings if coding.partition(b";")[0].strip().lower() in _READABLE]
+    return accepted if len(readable) == len(codings) else b", ".join(readable) or b"identity"

@@ -69,6 +69,7 @@ class Calls:
     def __init__(self, form: Form, teacher: Teacher, desk: Desk) -> None:
         self.teacher = teacher
         self._form = form
+        self._name = str(form.dialect)
         self._desk = desk
         self._witness = desk.witness
         self._counters = desk.counters
@@ -135,7 +136,7 @@ class Calls:
 
     def _count(self, course: Course, *, complete: bool) -> None:
         routing = course.routing
-        self._counters.call(course)
+        self._counters.call(course, self._name)
         if routing.reason:
             self._counters.add(Metric.DEFERRALS, routing.reason)
         if not complete or course.status >= _FIRST_ERROR:

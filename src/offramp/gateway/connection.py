@@ -71,6 +71,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, front: Front) -> None:
         self._front = front
+        self._names = front.names
         self._loop = asyncio.get_running_loop()
         self._client = ""
         self._parser = httptools.HttpRequestParser(self)
@@ -160,7 +161,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field, or one of a trailer: those end with the connection (RFC 9110, 6.5)."""
         if self._reading is _Reading.HEAD:
-            self._fields.append((name.lower(), value))
+            self._fields.append((self._names[name], value))
 
     def on_headers_complete(self) -> None:
         """Decide whether the request may come in."""

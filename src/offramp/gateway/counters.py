@@ -7,8 +7,6 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from offramp.gateway.course import Course
 
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -31,35 +29,35 @@ class Metric(enum.Enum):
     FAULTS = ("offramp_faults_total", ("part",), "Faults inside offramp that traffic did not see, by part")
 
 
-class Histogram:
-    """Times by route and dialect.
+class Series:
+    """The calls of one route and dialect.
 
-    Args:
-        name: Its name for Prometheus.
-        meaning: What it times.
+    Attributes:
+        statuses: Counts by HTTP status.
+        seconds: Counts of the times until the last byte, by bucket; the last one for what is longer.
+        seconds_sum: Their sum.
+        first_byte: Counts of the times until the first byte, by bucket.
+        first_byte_sum: Their sum.
     """
 
-    __slots__ = ("_counts", "_sums", "meaning", "name")
+    __slots__ = ("first_byte", "first_byte_sum", "seconds", "seconds_sum", "statuses")
 
-    def __init__(self, name: str, meaning: str) -> None:
-        self.name = name
-        self.meaning = meaning
-        self._counts: dict[tuple[str, str], list[int]] = {}
-        self._sums: dict[tuple[str, str], float] = {}
+    def __init__(self) -> None:
+        self.statuses: dict[int, int] = {}
+        self.seconds = [0] * (len(BOUNDS_S) + 1)
+        self.seconds_sum = 0.0
+        self.first_byte = [0] * (len(BOUNDS_S) + 1)
+        self.first_byte_sum = 0.0
 
-    def observe(self, key: tuple[str, str], seconds: float) -> None:
-        """Take in one time."""
-        counts = self._counts.get(key)
-        if counts is None:
-            counts = self._counts[key] = [0] * (len(BOUNDS_S) + 1)
-            self._sums[key] = 0.0
-        counts[bisect_left(BOUNDS_S, seconds)] += 1
-        self._sums[key] += seconds
-
-    def series(self) -> Iterator[tuple[tuple[str, str], list[int], float]]:
-        """Yield labels, counts by bucket (the last one for what is longer), and the sum of seconds."""
-        for key, counts in sorted(self._counts.items()):
-            yield key, counts, self._sums[key]
+    def take(self, course: Course) -> None:
+        """Count and time one call."""
+        status = course.status
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+        self.seconds[bisect_left(BOUNDS_S, course.latency_s)] += 1
+        self.seconds_sum += course.latency_s
+        if status:
+            self.first_byte[bisect_left(BOUNDS_S, course.first_s)] += 1
+            self.first_byte_sum += course.first_s
 
 
 class Counters:
@@ -67,18 +65,13 @@ class Counters:
 
     Attributes:
         in_flight: Calls under way.
-        seconds: Times until the last byte of a call's answer.
-        first_byte: Times until its first byte.
+        calls: Recorded calls, by route and dialect.
     """
 
     def __init__(self) -> None:
         self.in_flight = 0
-        self.seconds = Histogram("offramp_call_seconds", "Seconds until the last byte of the answer")
-        self.first_byte = Histogram(
-            "offramp_first_byte_seconds", "Seconds until the first byte of the answer"
-        )
+        self.calls: dict[tuple[str, str], Series] = {}
         self._values: dict[Metric, dict[tuple[str, ...], float]] = {metric: {} for metric in Metric}
-        self._calls: dict[tuple[str, str, int], int] = {}
 
     def add(self, metric: Metric, *labels: str, amount: float = 1.0) -> None:
         """Count one event, or an amount, under the metric's labels."""
@@ -88,15 +81,13 @@ class Counters:
             labels = (_OTHER,)
         values[labels] = values.get(labels, 0.0) + amount
 
-    def call(self, course: Course) -> None:
+    def call(self, course: Course, dialect: str) -> None:
         """Count and time one recorded call."""
-        route, dialect = course.routing.route, str(course.dialect)
-        key = (route, dialect, course.status)
-        self._calls[key] = self._calls.get(key, 0) + 1
-        pair = (route, dialect)
-        self.seconds.observe(pair, course.latency_s)
-        if course.status:
-            self.first_byte.observe(pair, course.first_s)
+        key = (course.routing.route, dialect)
+        series = self.calls.get(key)
+        if series is None:
+            series = self.calls[key] = Series()
+        series.take(course)
 
     def value(self, metric: Metric, *labels: str) -> float:
         """Return a count; with fewer labels than the metric has, the sum of what begins with them."""
@@ -107,6 +98,7 @@ class Counters:
         if metric is Metric.CALLS:
             return sorted(
                 ((route, dialect, str(status)), float(count))
-                for (route, dialect, status), count in self._calls.items()
+                for (route, dialect), series in self.calls.items()
+                for status, count in series.statuses.items()
             )
         return sorted(self._values[metric].items())

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offramp.gateway.counters import BOUNDS_S, Counters, Histogram, Metric
+from offramp.gateway.counters import BOUNDS_S, Counters, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,9 +34,17 @@ def render(counters: Counters, recording: JsonObject) -> str:
         name, labels, meaning = metric.value
         lines += _head(name, "counter", meaning)
         lines += [f"{name}{_split(labels, key)} {value:.10g}" for key, value in counters.series(metric)]
-    for histogram in (counters.seconds, counters.first_byte):
-        lines += _head(histogram.name, "histogram", histogram.meaning)
-        lines += _buckets(histogram)
+    series = sorted(counters.calls.items())
+    lines += _histogram(
+        "offramp_call_seconds",
+        "Seconds until the last byte of the answer",
+        [(key, calls.seconds, calls.seconds_sum) for key, calls in series],
+    )
+    lines += _histogram(
+        "offramp_first_byte_seconds",
+        "Seconds until the first byte of the answer",
+        [(key, calls.first_byte, calls.first_byte_sum) for key, calls in series],
+    )
     lines += _one("offramp_calls_in_flight", "gauge", "Calls under way", counters.in_flight)
     lines += _recorder(recording)
     lines += _process()
@@ -51,9 +59,11 @@ def _one(name: str, kind: str, meaning: str, value: float) -> list[str]:
     return [*_head(name, kind, meaning), f"{name} {value:.10g}"]
 
 
-def _buckets(histogram: Histogram) -> Iterator[str]:
-    name = histogram.name
-    for key, counts, total in histogram.series():
+def _histogram(
+    name: str, meaning: str, series: Sequence[tuple[tuple[str, str], Sequence[int], float]]
+) -> Iterator[str]:
+    yield from _head(name, "histogram", meaning)
+    for key, counts, total in series:
         so_far = 0
         for bound, count in zip((*map(str, BOUNDS_S), "+Inf"), counts, strict=True):
             so_far += count

@@ -12,6 +12,7 @@ from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from offramp.gateway.connection import Connection
+from offramp.gateway.head import Names
 
 if TYPE_CHECKING:
     from offramp.gateway.problem import Problem
@@ -67,6 +68,7 @@ class Front:
 
     Attributes:
         connections: The open ones.
+        names: Names of header fields, in lower case.
     """
 
     def __init__(self, core: Core, body_bytes: int, patience: Patience) -> None:
@@ -74,6 +76,7 @@ class Front:
         self.body_bytes = body_bytes
         self.patience = patience
         self.connections: set[Connection] = set()
+        self.names = Names()
         self._sweeping: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
         self._pause_s = min(_SWEEP_S, *(seconds / 2 for seconds in astuple(patience)))

@@ -14,12 +14,25 @@ LARGEST_HEAD = 64 << 10
 """Bytes of a request's head; a cookie jar or a long key fits."""
 
 _MOST_FIELDS = 200
+# A client that makes names up must not fill the memory.
+_NAMES_KEPT = 1024
+_LONGEST_KEPT = 64
 _LINES = {
     status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
 }
 _BODILESS = frozenset({204, 304})
 _SCHEMES = ("http://", "https://")
 _RULED = frozenset({b"host", b"content-length", b"transfer-encoding"})
+
+
+class Names(dict[bytes, bytes]):
+    """Names of header fields in lower case: few, so each is made, and hashed, once."""
+
+    def __missing__(self, name: bytes) -> bytes:
+        lowered = name.lower()
+        if len(self) < _NAMES_KEPT and len(name) < _LONGEST_KEPT:
+            self[name] = lowered
+        return lowered
 
 
 def head_too_large() -> Problem:

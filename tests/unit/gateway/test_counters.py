@@ -69,14 +69,14 @@ def test_labels_are_counted_apart() -> None:
 def test_calls_are_counted_by_route_dialect_and_status() -> None:
     counters = Counters()
     for status in (200, 200, 429):
-        counters.call(_course(0.1, status))
+        counters.call(_course(0.1, status), "chat")
     assert counters.value(Metric.CALLS, "teacher", "chat", "200") == 2
     assert counters.value(Metric.CALLS, "teacher") == 3
 
 
 def test_a_counter_is_rendered_with_its_labels() -> None:
     counters = Counters()
-    counters.call(_course(0.1, 429))
+    counters.call(_course(0.1, 429), "chat")
     samples = _read(render(counters, {}))
     assert samples["offramp_calls_total"] == [({"route": "teacher", "dialect": "chat", "status": "429"}, 1)]
 
@@ -96,7 +96,7 @@ def test_every_metric_is_explained_even_at_zero() -> None:
 def test_buckets_are_cumulative_and_end_with_all(times: list[float]) -> None:
     counters = Counters()
     for seconds in times:
-        counters.call(_course(seconds))
+        counters.call(_course(seconds), "chat")
     samples = _read(render(counters, {}))
     buckets = {float(labels["le"]): value for labels, value in samples["offramp_call_seconds_bucket"]}
     assert buckets == {bound: sum(seconds <= bound for seconds in times) for bound in (*BOUNDS_S, math.inf)}
