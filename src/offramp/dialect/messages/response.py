@@ -69,7 +69,7 @@ def chat_usage(usage: object) -> JsonObject | None:
         "prompt_tokens": prompt,
         "completion_tokens": said,
         "total_tokens": prompt + said,
-        "prompt_tokens_details": {"cached_tokens": read, "cache_creation_tokens": written},
+        "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written},
     }
 
 
@@ -111,7 +111,7 @@ def _tool_use(call: JsonObject) -> JsonObject:
 
 def _usage(usage: JsonObject) -> JsonObject:
     details = child(usage, "prompt_tokens_details")
-    read, written = count(details, "cached_tokens"), count(details, "cache_creation_tokens")
+    read, written = count(details, "cached_tokens"), count(details, "cache_write_tokens")
     return {
         "input_tokens": max(0, count(usage, "prompt_tokens") - read - written),
         "cache_creation_input_tokens": written,

@@ -152,11 +152,13 @@ def _function_call(call: JsonObject, name: str) -> JsonObject:
 
 def _usage(usage: JsonObject) -> JsonObject:
     prompt, said = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
-    cached = count(child(usage, "prompt_tokens_details"), "cached_tokens")
+    details = child(usage, "prompt_tokens_details")
     reasoned = count(child(usage, "completion_tokens_details"), "reasoning_tokens")
     return {
         "input_tokens": prompt,
-        "input_tokens_details": {"cached_tokens": cached},
+        "input_tokens_details": {
+            name: count(details, name) for name in ("cached_tokens", "cache_write_tokens")
+        },
         "output_tokens": said,
         "output_tokens_details": {"reasoning_tokens": reasoned},
         "total_tokens": prompt + said,
