@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 from offramp.core.call import Answer, Call, OutputType, answer_of, functions_of
 from offramp.core.dataset import Item
+from offramp.core.errors import BadInput
 from offramp.core.render import is_text_only, payload_of, render_example
 from offramp.curate.dedupe import near_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from offramp.core.dataset import Dataset
     from offramp.core.task import Task
 
+NOT_TRAINABLE = "the upstream's terms or the caller's key do not allow training on it"
 FAILED = "the call failed"
 NOT_TEACHER = "a specialist answered"
 NO_ANSWER = "no answer that can be compared"
@@ -64,7 +67,28 @@ def _read(call: Call, task: Task) -> Item | str:
     return Item(call, task.id, answer, example, near_key(task.id, payload_of(call.request)))
 
 
+def require_consent(datasets: Iterable[Dataset]) -> None:
+    """Stop right before training where a call may not be trained on, however it came there.
+
+    Raises:
+        BadInput: A dataset holds such a call.
+    """
+    for dataset in datasets:
+        items = (
+            item for parts in (dataset.parts, dataset.repeats) for part in parts.values() for item in part
+        )
+        withheld = sum(not item.call.trainable for item in items)
+        if withheld:
+            raise BadInput(
+                f"{withheld} calls of the dataset of {', '.join(dataset.tasks)} may not be trained on "
+                f"({NOT_TRAINABLE}); there must be none.",
+                hint="Curate it again.",
+            )
+
+
 def _refusal(call: Call, answer: Answer | None) -> str:
+    if not call.trainable:
+        return NOT_TRAINABLE
     if call.status != 200:
         return FAILED
     if call.route != "teacher":

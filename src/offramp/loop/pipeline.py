@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from offramp.access import lineage
+from offramp.core.dataset import PARTS
 from offramp.core.errors import BadInput, NotFound
 from offramp.curate.curate import curate
+from offramp.curate.filter import require_consent
 from offramp.curate.split import Shares
 from offramp.discover.discover import discover
+from offramp.discover.verdict import judge
 from offramp.loop import state, traffic
+from offramp.loop.ladder import Brief
 from offramp.loop.night import convert
 from offramp.select import units_of
 
@@ -72,13 +78,36 @@ def find_tasks(
         )
     stages.timed("read", started)
     started = time.perf_counter()
-    discovery = discover(calls)
+    discovery = _with_consent(discover(calls), calls)
     state.save_tasks(store, discovery.tasks, discovery.assigner.to_dict())
     traffic.save(store, traffic.measure(calls, discovery.assignment, days=days))
     stages.timed("discover", started)
     convertible = sum(task.convertible for task in discovery.tasks)
     say(f"Found {len(discovery.tasks)} tasks in {len(calls)} calls; {convertible} are convertible.")
     return calls, discovery
+
+
+def _with_consent(discovery: Discovery, calls: Sequence[Call]) -> Discovery:
+    """Judge each task by the calls that may be trained on; the others are seen, counted and not learned."""
+    if all(call.trainable for call in calls):
+        return discovery
+    caught: dict[str, list[Call]] = defaultdict(list)
+    for call in calls:
+        caught[discovery.assignment.get(call.id, "")].append(call)
+    return replace(discovery, tasks=tuple(_judged(task, caught[task.id]) for task in discovery.tasks))
+
+
+def _judged(task: Task, calls: Sequence[Call]) -> Task:
+    allowed = [call for call in calls if call.trainable]
+    withheld = len(calls) - len(allowed)
+    if not withheld or not task.convertible:
+        return task
+    if not allowed:
+        reason = f"None of its {len(calls)} calls may be trained on: neither upstream nor key allows it."
+        return replace(task, convertible=False, reason=reason)
+    verdict = judge(allowed, len({call.session or call.id for call in allowed}))
+    reason = f"{verdict.reason} {withheld} of its {len(calls)} calls may not be trained on."
+    return replace(task, convertible=verdict.convertible and verdict.output is task.output, reason=reason)
 
 
 def run_night(
@@ -104,6 +133,7 @@ def run_night(
 
     Raises:
         NotFound: There is no convertible task of that id.
+        BadInput: A dataset holds a call that may not be trained on.
     """
     calls, discovery = found
     units = [unit for unit in units_of(discovery.tasks) if task is None or _serves(unit, task)]
@@ -118,12 +148,23 @@ def run_night(
         )
         say(f"{unit.name}: {sizes}")
     goal = replace(goal, round=state.rounds(store) + 1)
+    _admit(store, datasets)
     conversions = convert(datasets, workshop, goal, say)
     state.save_conversions(store, conversions, goal.round, partial=task is not None)
     for conversion in conversions:
         for stage, seconds in conversion.seconds.items():
             stages.seconds[stage] = stages.seconds.get(stage, 0.0) + seconds
     return conversions
+
+
+def _admit(store: Store, datasets: Sequence[tuple[Unit, Dataset]]) -> None:
+    """Let datasets through to training: with everybody's consent, and with their lineage written down."""
+    require_consent(dataset for _, dataset in datasets)
+    for unit, dataset in datasets:
+        parts = {
+            part: [item.call.id for item in (*dataset.parts[part], *dataset.repeats[part])] for part in PARTS
+        }
+        lineage.save(store, Brief(unit, dataset).fingerprint, unit.name, dataset.tasks, parts)
 
 
 def _curated(unit: Unit, calls: Sequence[Call], discovery: Discovery) -> Dataset:

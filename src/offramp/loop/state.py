@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from offramp.storage.port import Store
 
 TASK, CONVERSION, DEPLOYMENT, CONFIDENCE, RUN = "task", "conversion", "deployment", "confidence", "run"
+RETRAIN = "retrain"
+"""Kind of the marks of specialists that were fitted on calls which have been erased since."""
 
 
 def save_tasks(store: Store, tasks: Iterable[Task], assigner: JsonObject) -> None:
@@ -106,10 +108,13 @@ def promote(store: Store, task: str | None = None) -> list[Deployment]:
         task: Id of one task whose specialist is meant; all certified ones where not given.
 
     Raises:
-        NotFound: No certified specialist serves that task.
+        NotFound: No certified specialist serves that task, or it has to be trained again.
     """
     deployed = []
+    marked = marked_for_retraining(store)
     for value in store.documents(CONVERSION).values():
+        if value["specialist"] in marked:
+            continue
         if value["certified"] and (task is None or task in value["tasks"]):
             deployment = deployment_of(value)
             store.put(DEPLOYMENT, deployment.specialist, deployment.to_dict())
@@ -157,3 +162,29 @@ def roll_back(store: Store, wanted: str) -> list[Deployment]:
     for deployment in out:
         store.delete(DEPLOYMENT, deployment.specialist)
     return out
+
+
+def mark_for_retraining(store: Store, specialist: str, reason: str) -> None:
+    """Note that a specialist was fitted on erased calls; it serves on, and is not promoted again."""
+    store.put(RETRAIN, specialist, {"reason": reason})
+
+
+def marked_for_retraining(store: Store) -> dict[str, str]:
+    """Read which specialists have to be trained again, with the reason."""
+    return {specialist: str(value["reason"]) for specialist, value in store.documents(RETRAIN).items()}
+
+
+def retire(store: Store, specialist: str, reason: str) -> bool:
+    """Take a specialist out for good; its folder is the caller's to remove.
+
+    Returns:
+        Whether it was live.
+    """
+    live = store.get(DEPLOYMENT, specialist) is not None
+    for kind in (DEPLOYMENT, CONFIDENCE, RETRAIN):
+        store.delete(kind, specialist)
+    for key, value in store.documents(CONVERSION).items():
+        if value["specialist"] == specialist:
+            certificate = value["certificate"] and {**value["certificate"], "reason": reason}
+            store.put(CONVERSION, key, {**value, "certified": False, "certificate": certificate})
+    return live
