@@ -27,7 +27,7 @@ def command(ctx: click.Context, path: Path, base: str | None, specialists: tuple
     app = build(options.settings_of(ctx, train__base=base, train__threads=1))
     threading.Thread(target=_end_with_gateway, name="gateway watch", daemon=True).start()
     live = LiveSpecialists(app, specialists)
-    run(Worker(live.propose).serve(path, ready=lambda: click.echo("ready")))
+    run(Worker(live.propose, mask=app.redactor.mask).serve(path, ready=lambda: click.echo("ready")))
 
 
 def _end_with_gateway() -> None:

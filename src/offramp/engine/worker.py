@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
@@ -39,15 +39,37 @@ class Question:
     request: JsonObject
 
 
+class Masked(Protocol):
+    """A request with surrogates in place of personal data, and the way back."""
+
+    @property
+    def value(self) -> Any:
+        """The request as specialists were trained on such."""
+        ...
+
+    def restore(self, answer: Any) -> Any:
+        """Return a part of an answer with this request's values in place of their surrogates."""
+        ...
+
+
 class Worker:
     """Answers questions in batches: whatever waits when the last batch ends forms the next.
 
     Args:
         propose: Answers a batch, in order; runs in a thread of its own, one batch at a time.
+        mask: Masks a request as recorded calls are masked, so that a specialist meets what it was trained on;
+            raises an `EngineError` where an answer could not be led back, and the call defers. Without it
+            requests are passed on as they come.
     """
 
-    def __init__(self, propose: Callable[[Sequence[Question]], Sequence[Proposal]]) -> None:
+    def __init__(
+        self,
+        propose: Callable[[Sequence[Question]], Sequence[Proposal]],
+        *,
+        mask: Callable[[JsonObject], Masked] | None = None,
+    ) -> None:
         self._propose = propose
+        self._mask = mask
         self._waiting: asyncio.Queue[tuple[Question, int, asyncio.StreamWriter]] = asyncio.Queue()
 
     async def serve(self, path: Path, *, ready: Callable[[], None] = lambda: None) -> None:
@@ -85,7 +107,7 @@ class Worker:
     def _replies(self, questions: list[Question]) -> list[bytes]:
         """Return one JSON object per question, without its id."""
         try:
-            return [orjson.dumps(encode(proposal)) for proposal in self._propose(questions)]
+            return self._answers(questions)
         except OfframpError as error:
             if len(questions) == 1:
                 return [orjson.dumps({"error": str(error)})]
@@ -96,6 +118,28 @@ class Worker:
                 return [orjson.dumps({"error": "The specialist failed; see the worker's log."})]
         # One by one, so that only the question at fault goes without an answer.
         return [reply for question in questions for reply in self._replies([question])]
+
+    def _answers(self, questions: list[Question]) -> list[bytes]:
+        if self._mask is None:
+            return [orjson.dumps(encode(proposal)) for proposal in self._propose(questions)]
+        masked = [self._mask(question.request) for question in questions]
+        asked = [
+            replace(question, request=hidden.value)
+            for question, hidden in zip(questions, masked, strict=True)
+        ]
+        return [
+            orjson.dumps(encode(_restored(proposal, hidden)))
+            for proposal, hidden in zip(self._propose(asked), masked, strict=True)
+        ]
+
+
+def _restored(proposal: Proposal, masked: Masked) -> Proposal:
+    """Lead an answer back; names of tools are no data and stay."""
+    answer = proposal.answer
+    if answer is None:
+        return proposal
+    calls = tuple(ToolCall(call.name, masked.restore(call.arguments)) for call in answer.tool_calls)
+    return replace(proposal, answer=Answer(masked.restore(answer.text), calls))
 
 
 def encode(proposal: Proposal) -> JsonObject:

@@ -51,11 +51,13 @@ class Rewritten:
         counts: Replacements by rule name.
         echoes: Values that only their surroundings gave away, with their surrogates: the same value may
             stand elsewhere in the call without such surroundings.
+        pairs: Each value with what took its place; with itself where it was a surrogate already.
     """
 
     text: str
     counts: Counter[str] = field(default_factory=Counter)
     echoes: dict[str, str] = field(default_factory=dict)
+    pairs: dict[str, str] = field(default_factory=dict)
 
 
 class Chain:
@@ -93,6 +95,7 @@ class Chain:
         result = Rewritten(text)
         edits: list[tuple[int, int, bytes]] = []
         for rule, start, end, value, made in self._claims(raw, context, worth):
+            result.pairs[value] = made
             if made == value:
                 continue
             edits.append((start, end, made.encode("utf-8", "replace")))
@@ -100,7 +103,9 @@ class Chain:
             if rule.contextual:
                 kept = _punctuation(value, made)
                 result.echoes[value[: len(value) - kept]] = made[: len(made) - kept]
-        return Rewritten(_edit(raw, edits), result.counts, result.echoes) if edits else result
+        if not edits:
+            return result
+        return Rewritten(_edit(raw, edits), result.counts, result.echoes, result.pairs)
 
     def _claims(
         self, raw: bytes, context: bytes, worth: Sequence[int]

@@ -68,7 +68,9 @@ def read_labelled(folder: Path) -> list[Labelled]:
     """
     paths = sorted(folder.glob("presidio_*.jsonl.gz"))
     if not paths:
-        raise BadInput(f"{folder} holds no presidio_*.jsonl.gz.", hint="Name the folder of the labelled sets.")
+        raise BadInput(
+            f"{folder} holds no presidio_*.jsonl.gz.", hint="Name the folder of the labelled sets."
+        )
     rows = [(path.name, row) for path in paths for row in read_rows(path)]
     skeletons = [_skeleton(row) for _, row in rows]
     groups = _Groups()

@@ -80,7 +80,14 @@ def word_of(token: str, *, caseless: bool, sparing: bool = False) -> Word:
     if token.isdigit():
         low = shape
     kind = [f"s{shape}", f"g{mark}{lists}", f"e{mark}{low[-3:]}", f"q{shape}{low[-2:]}"]
-    own = [*kind, f"n{shape}{min(len(low), 12)}", f"b{mark}{low[:2]}", f"G{shape}{lists}", "1", "u" if caseless else "U"]
+    own = [
+        *kind,
+        f"n{shape}{min(len(low), 12)}",
+        f"b{mark}{low[:2]}",
+        f"G{shape}{lists}",
+        "1",
+        "u" if caseless else "U",
+    ]
     if not sparing:
         own += [f"w{mark}{low}", f"p{low[:3]}", f"f{low[-4:]}", f"P{low[:4]}"]
     near = [f"w{low}", *kind, "u" if caseless else "U"]

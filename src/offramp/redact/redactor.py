@@ -1,4 +1,4 @@
-"""JSON values in, JSON values of the same shape out, with surrogates for what the rules find."""
+"""JSON values in, JSON values of the same shape out, with surrogates for what rules and recogniser find."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from offramp.redact.chain import Chain, Rewritten
 from offramp.redact.keyed import Keyed
+from offramp.redact.masked import Masked
+from offramp.redact.namemask import NameMask
 from offramp.redact.secret import surrogate_field
+from offramp.redact.zones import LITERAL, decode_literal, is_json
+
+if TYPE_CHECKING:
+    from offramp.redact.recogniser import Recogniser
 
 _DEEPEST = 100
 _TOO_DEEP = "[nested too deep]"
@@ -27,7 +33,7 @@ class Redacted:
 
     Attributes:
         value: The value, of the same shape.
-        counts: Replacements by rule name.
+        counts: Replacements by rule or kind.
     """
 
     value: Any
@@ -40,28 +46,55 @@ class _Tally:
 
     counts: Counter[str] = field(default_factory=Counter)
     echoes: dict[str, str] = field(default_factory=dict)
+    pairs: dict[str, str] = field(default_factory=dict)
+
+    def add(self, result: Rewritten) -> None:
+        self.counts.update(result.counts)
+        self.echoes.update(result.echoes)
+        self.pairs.update(result.pairs)
 
 
 class Redactor:
     """Replaces personal data and secrets by consistent surrogates.
 
     The same value gives the same surrogate under the same key, in a request, in its response and in every
-    other call; different values give different ones (but for collisions among 10^7 and more). So what was
-    copied stays a copy. Names, addresses and dates of birth are not recognised.
+    other call; different values give different ones (but for collisions among 10^7 and more, and among 10^4
+    for made-up names). So what was copied stays a copy.
+
+    Not for several threads at once.
 
     Args:
         key: Secret of the store; at least 16 bytes.
+        recogniser: Finds names, places and organisations; without one only what has a structure is masked:
+            addresses, numbers, keys and the like.
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, recogniser: Recogniser | None = None) -> None:
         self._keyed = Keyed(key)
         self._chain = Chain(self._keyed)
+        self._names = NameMask(recogniser, self._keyed) if recogniser else None
         # What held nothing (prompts, tool schemas, keys) comes again with every call, and need not be read
         # again. Of long texts only a hash is kept.
         self._clean: set[tuple[str, str] | bytes] = set()
 
     def redact(self, value: Any) -> Redacted:
         """Return ``value`` with surrogates; never raises on anything that JSON can hold."""
+        made, tally = self._masked(value)
+        return Redacted(made, dict(tally.counts))
+
+    def mask(self, request: Any) -> Masked:
+        """Return a request as `redact` would record it, with the way back for what answers it.
+
+        Raises:
+            EngineError: There is no certain way back: two values of this request share a surrogate, or a
+                surrogate stands in it already.
+        """
+        made, tally = self._masked(request)
+        masked = Masked(made, dict(tally.counts), tally.pairs)
+        masked.check(request)
+        return masked
+
+    def _masked(self, value: Any) -> tuple[Any, _Tally]:
         tally = _Tally()
         made = self._value(value, "", 0, tally)
         echoes = {
@@ -70,8 +103,11 @@ class Redactor:
             if len(value) >= _SHORTEST_ECHO and not value.isalpha()
         }
         if echoes:
-            made = _echo(made, _pattern(echoes), echoes, tally.counts)
-        return Redacted(made, dict(tally.counts))
+            made = _echo(made, _pattern(echoes), echoes, tally)
+        if self._names:
+            made, pairs = self._names.apply(made, tuple(tally.pairs.values()), tally.counts)
+            tally.pairs.update(pairs)
+        return made, tally
 
     def _value(self, value: Any, name: str, depth: int, tally: _Tally) -> Any:
         if depth > _DEEPEST and isinstance(value, dict | list):
@@ -80,21 +116,29 @@ class Redactor:
         if isinstance(value, str):
             return self._text(value, name, depth, tally)
         if isinstance(value, dict):
-            return {
-                self._text(str(key), "", depth, tally): self._value(item, str(key), depth + 1, tally)
-                for key, item in value.items()
-            }
+            return self._object(value, depth, tally)
         if isinstance(value, list | tuple):
             return [self._value(item, name, depth + 1, tally) for item in value]
         if isinstance(value, int) and not isinstance(value, bool):
             return self._integer(value, name, tally)
         return value
 
+    def _object(self, value: dict[str, Any], depth: int, tally: _Tally) -> dict[str, Any]:
+        made = {}
+        for key, item in value.items():
+            if key == "logprobs" and isinstance(item, dict):
+                # An answer cut into tokens cannot be searched, so its tokens go and their numbers stay.
+                made[key] = _without_text(item)
+            else:
+                masked = self._value(item, str(key), depth + 1, tally)
+                made[self._text(str(key), "", depth, tally)] = masked
+        return made
+
     def _integer(self, value: int, name: str, tally: _Tally) -> int:
         if not 10**6 <= value < 10**19:
             return value
         result = self._chain.apply(str(value), name)
-        tally.counts.update(result.counts)
+        tally.add(result)
         return int(result.text)
 
     def _text(self, text: str, name: str, depth: int, tally: _Tally) -> str:
@@ -103,8 +147,9 @@ class Redactor:
         memo = (name, text) if len(text) < _LONG else _digest(name, text)
         if memo in self._clean:
             return text
+        known = len(tally.pairs)
         made = self._rewrite(text, name, depth, tally)
-        if made == text:
+        if made == text and len(tally.pairs) == known:
             if len(self._clean) >= _REMEMBERED:
                 self._clean.clear()
             self._clean.add(memo)
@@ -114,25 +159,22 @@ class Redactor:
         field_surrogate = surrogate_field(name, text, self._keyed) if name else None
         if field_surrogate is not None:
             result = Rewritten(field_surrogate)
+            result.pairs[text] = field_surrogate
             if field_surrogate != text:
                 result.counts["secret"] += 1
                 result.echoes[text] = field_surrogate
-        elif depth <= _DEEPEST and _is_json(text):
-            return _LITERAL.sub(_Literals(self, depth, tally), text)
+        elif depth <= _DEEPEST and is_json(text):
+            return LITERAL.sub(_Literals(self, depth, tally), text)
         else:
             result = self._chain.apply(text, name)
-        tally.counts.update(result.counts)
-        tally.echoes.update(result.echoes)
+        tally.add(result)
         return result.text
 
     def literal(self, text: str, name: str, depth: int, tally: _Tally) -> str:
         """Redact one string or integer literal of JSON inside a string."""
-        value = text[1:-1] if text[0] == '"' and "\\" not in text else json.loads(text)
+        value = decode_literal(text) if text[0] == '"' else json.loads(text)
         made = self._value(value, name, depth + 1, tally)
         return text if made == value else json.dumps(made, ensure_ascii=text.isascii())
-
-
-_LITERAL = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|(?<![\w.+-])\d{7,19}(?![\w.])')
 
 
 class _Literals:
@@ -154,19 +196,16 @@ class _Literals:
         return self._redactor.literal(literal, "", self._depth, self._tally) + colon
 
 
+def _without_text(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_text(item) for item in value if not isinstance(item, int)]
+    return "" if isinstance(value, str) else value
+
+
 def _digest(name: str, text: str) -> bytes:
     return hashlib.blake2b(f"{name}\0{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _is_json(text: str) -> bool:
-    stripped = text.strip()
-    if not stripped or stripped[0] + stripped[-1] not in ("{}", "[]", '""'):
-        return False
-    try:
-        json.loads(stripped)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _pattern(echoes: dict[str, str]) -> re.Pattern[str]:
@@ -174,17 +213,18 @@ def _pattern(echoes: dict[str, str]) -> re.Pattern[str]:
     return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, longest_first)) + r")(?!\w)")
 
 
-def _echo(value: Any, pattern: re.Pattern[str], echoes: dict[str, str], counts: Counter[str]) -> Any:
+def _echo(value: Any, pattern: re.Pattern[str], echoes: dict[str, str], tally: _Tally) -> Any:
     """Replace the values that context gave away wherever else they stand."""
     if isinstance(value, dict):
-        return {key: _echo(item, pattern, echoes, counts) for key, item in value.items()}
+        return {key: _echo(item, pattern, echoes, tally) for key, item in value.items()}
     if isinstance(value, list):
-        return [_echo(item, pattern, echoes, counts) for item in value]
+        return [_echo(item, pattern, echoes, tally) for item in value]
     if not isinstance(value, str):
         return value
 
     def stand_in(match: re.Match[str]) -> str:
-        counts["echo"] += 1
+        tally.counts["echo"] += 1
+        tally.pairs[match.group()] = echoes[match.group()]
         return echoes[match.group()]
 
     return pattern.sub(stand_in, value)

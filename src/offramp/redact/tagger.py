@@ -145,7 +145,9 @@ class Tagger:
         found = []
         start = 0
         for text, matches in zip(texts, places, strict=True):
-            found.append(_spans(text, [match.span() for match in matches], labels[start : start + len(matches)]))
+            found.append(
+                _spans(text, [match.span() for match in matches], labels[start : start + len(matches)])
+            )
             start += len(matches) + REACH
         return found
 
@@ -185,7 +187,12 @@ def _spans(text: str, places: list[tuple[int, int]], labels: NDArray[np.intp]) -
         start, end = places[index]
         kind = LABELS[labels[index]]
         last = spans[-1] if spans else None
-        if last and last.kind == kind and _JOINING.issuperset(text[last.end : start]) and start - last.end <= 6:
+        if (
+            last
+            and last.kind == kind
+            and _JOINING.issuperset(text[last.end : start])
+            and start - last.end <= 6
+        ):
             spans[-1] = Span(last.start, end, kind)
         elif text[start:end].isalnum():
             spans.append(Span(start, end, kind))

@@ -15,11 +15,13 @@ import logging
 import random
 import re
 import time
+from collections import Counter
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydoc_data import topics as pydoc_topics
 from scipy import optimize, sparse
 
 from offramp.redact.corpus import Labelled, read_labelled, read_rows
@@ -72,6 +74,7 @@ _SPARING = 0.35
 _SEED = 7
 _PLAIN = 6_000
 _FILLED = 12
+_COMMON = 2
 _LEAN = 1.0
 """Taken off the score of "nothing": to miss a name is worse than to mask a word too many."""
 
@@ -88,6 +91,8 @@ def main() -> None:
     texts = [text for text in read_labelled(arguments.folder) if not text.held_out]
     texts = shuffled_values(texts, _COPIES) + from_templates(texts)
     texts += [text for text in (*read_utterances(), *read_plain()) if not text.held_out]
+    words = "\n".join(ordinary_words(texts)) + "\n"
+    arguments.out.with_name("common.txt").write_text(words, encoding="utf-8")
     train(texts, iterations=arguments.iterations).save(arguments.out)
     log.info("wrote %s, %d bytes", arguments.out, arguments.out.stat().st_size)
 
@@ -107,15 +112,41 @@ def read_utterances() -> list[Labelled]:
 def read_plain() -> list[Labelled]:
     """Read sentences of the bundled traffic in which no listed name or place stands: what agents talk of else."""
     names = {word for word, letters in membership().items() if set(letters) & set("fmlcor")}
+    found = sentences_of(("airline", "intent_router"))
+    plain = [sentence for sentence in found if names.isdisjoint(re.findall(r"[a-z]+", sentence.lower()))]
+    return [Labelled(sentence, (), sentence) for sentence in plain[:_PLAIN]]
+
+
+def sentences_of(agents: Sequence[str]) -> list[str]:
+    """Return the distinct sentences that people and models say in the bundled traffic."""
     sentences: dict[str, None] = {}
-    for name in ("airline", "intent_router"):
+    for name in agents:
         path = resources.files("offramp.assets") / "traffic" / f"{name}.jsonl.gz"
         for row in read_rows(Path(str(path))):
             for message in row["request"]["messages"]:
-                for sentence in re.split(r"(?<=[.?!])\s+|\n", str(message.get("content") or "")):
-                    if message["role"] != "tool" and names.isdisjoint(re.findall(r"[a-z]+", sentence.lower())):
-                        sentences[sentence] = None
-    return [Labelled(sentence, (), sentence) for sentence in list(sentences)[:_PLAIN]]
+                if message["role"] != "tool":
+                    said = re.split(r"(?<=[.?!])\s+|\n", str(message.get("content") or ""))
+                    sentences.update(dict.fromkeys(said))
+    return list(sentences)
+
+
+def ordinary_words(texts: Sequence[Labelled]) -> list[str]:
+    """Return words that stand in lower case outside all labels, where capitals are used.
+
+    Sources are the labelled texts, the bundled conversations, and the documentation within Python itself.
+    """
+    seen: Counter[str] = Counter()
+    for text in {text.text: text for text in texts}.values():
+        if not is_caseless(text.text):
+            spans, places = text.spans, TOKEN.finditer(text.text)
+            seen.update({m.group() for m in places if m.group().islower() and _label(spans, m.start()) == 0})
+    for sentence in sentences_of(("airline", "sql")):
+        seen.update(set(re.findall(r"\b[a-z]{2,}\b", sentence)))
+    for topic in pydoc_topics.topics.values():
+        seen.update(dict.fromkeys(re.findall(r"(?<= )[a-z]{3,}(?=[ ,.]+[a-z])", topic), _COMMON))
+    return sorted(
+        word for word, times in seen.items() if times >= _COMMON and len(word) > 1 and word.isascii()
+    )
 
 
 def _copied(text: str, arguments: dict[str, Any]) -> Iterator[Span]:
@@ -255,9 +286,7 @@ def train(texts: Sequence[Labelled], *, iterations: int) -> Weights:
     return Weights(first, second, bias)
 
 
-def encode(
-    texts: Sequence[Labelled], *, dropped: float = 0.0
-) -> tuple[sparse.csr_matrix, NDArray[np.int64]]:
+def encode(texts: Sequence[Labelled], *, dropped: float = 0.0) -> tuple[sparse.csr_matrix, NDArray[np.int64]]:
     """Return features, (tokens, rows of weights), and labels; padding between texts is a token to ignore."""
     rng = random.Random(_SEED)  # noqa: S311 - as above
     words: list[Word] = [word_of(PAD, caseless=False)] * REACH
@@ -303,13 +332,17 @@ def _matrix(words: list[Word], count: int, dropped: float) -> sparse.csr_matrix:
             listed = word.rows[block]
             columns[row, at : at + len(listed)] = listed
         at += width
-    hashes = [np.array([getattr(word, name) for word in words], np.uint64) for name in ("word", "form", "shape")]
+    hashes = [
+        np.array([getattr(word, name) for word in words], np.uint64) for name in ("word", "form", "shape")
+    ]
     columns[:, at:] = pair_rows(*hashes).T
     # Features drop out at random, so that none is relied upon alone (Wager et al. 2013, arXiv:1307.1493).
     kept = np.random.default_rng(_SEED).random(columns.shape, np.float32) >= dropped
     present = (columns < STARTS[-1]) * kept / np.float32(1.0 - dropped)
     starts = np.arange(count + 1) * columns.shape[1]
-    matrix = sparse.csr_matrix((present.astype(np.float32).ravel(), columns.ravel(), starts), shape=(count, STARTS[-1] + 1))
+    matrix = sparse.csr_matrix(
+        (present.astype(np.float32).ravel(), columns.ravel(), starts), shape=(count, STARTS[-1] + 1)
+    )
     return matrix[:, :-1].tocsr()
 
 
@@ -330,7 +363,9 @@ def fit_first(
         return value + decay / 2 * float(flat @ flat), gradient
 
     start = np.zeros(shape[0] * shape[1])
-    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations, "maxcor": 6})
+    found = optimize.minimize(
+        loss, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations, "maxcor": 6}
+    )
     fitted: NDArray[np.float32] = found.x.reshape(shape).astype(np.float32)
     return fitted
 

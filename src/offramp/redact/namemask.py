@@ -1,0 +1,253 @@
+"""Masks what the recogniser finds in a call, wherever else in the call it stands."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from offramp.redact.names import MASKED, Names
+from offramp.redact.recogniser import ADDRESS, PERSON, PLACE
+from offramp.redact.words import ASSETS, FOLDER, membership
+from offramp.redact.zones import KEYS, Walk, Zone
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from offramp.redact.keyed import Keyed
+    from offramp.redact.recogniser import Recogniser, Span
+
+WORD = re.compile(r"(?<![^\W_])(?:[^\W\d_]+|\d{5,})(?![^\W_])")
+"""Whole words and numbers; what has both letters and digits is a code, and no name."""
+
+_LONG = 200
+_LONGEST_LABEL = 64
+_REMEMBERED = 16_384
+_SENTENCE = re.compile(r"(?:^|[.!?:\n\"“>-])\s*$")
+
+Hits = tuple[tuple[str, str], ...]
+"""Words found in a text, as written, with their kinds."""
+
+
+@dataclass(slots=True)
+class _Texts:
+    """The texts of one call by how they are treated."""
+
+    free: list[str] = field(default_factory=list)
+    deep: list[str] = field(default_factory=list)
+    static: list[str] = field(default_factory=list)
+    keyed: dict[str, str] = field(default_factory=dict)
+
+    def visit(self, text: str, name: str, zone: Zone) -> str:
+        if zone is Zone.STATIC:
+            self.static.append(text)
+        elif zone is Zone.FREE:
+            self.free.append(text)
+        elif zone is Zone.DEEP and name in KEYS:
+            self.keyed[text] = KEYS[name]
+        elif zone is Zone.DEEP:
+            self.deep.append(text)
+        return text
+
+    def tells(self, text: str) -> bool:
+        """Whether a text is to be judged by itself.
+
+        A label that a system prompt lists is none to judge, and neither is an argument that was copied out of
+        a sentence, where there was more to judge it by.
+        """
+        if len(text) > _LONGEST_LABEL:
+            return True
+        return not any(
+            text in other and text != other for listed in (self.static, self.free) for other in listed
+        )
+
+
+@cache
+def common_words() -> frozenset[str]:
+    """Return ordinary lower-case words: as such they are no names, and a name like one is found by its capital."""
+    return frozenset((resources.files(ASSETS) / FOLDER / "common.txt").read_text(encoding="utf-8").split())
+
+
+class NameMask:
+    """Replaces the words of names and places by surrogates, in the whole call alike.
+
+    Args:
+        recogniser: Finds them in free text.
+        keyed: Makes the surrogates.
+    """
+
+    def __init__(self, recogniser: Recogniser, keyed: Keyed) -> None:
+        self._recogniser = recogniser
+        self._names = Names(keyed)
+        self._found: dict[str | bytes, Hits] = {}
+        self._vocabularies: dict[bytes, frozenset[str]] = {}
+
+    def apply(self, value: Any, made: Collection[str], counts: Counter[str]) -> tuple[Any, dict[str, str]]:
+        """Return the value with surrogates, and which word became which.
+
+        Args:
+            value: A call, a request or any other JSON value, after the rules.
+            made: Surrogates of the rules, which hold no names.
+            counts: Replacements by kind are added here.
+        """
+        texts = _Texts()
+        Walk(texts.visit).value(value)
+        table = self._table(texts, self._enumerated(value))
+        if not table:
+            return value, {}
+        used: dict[str, str] = {}
+
+        def rewrite(text: str, name: str, zone: Zone) -> str:
+            del name, zone
+            return _rewrite(text, table, made, used, counts)
+
+        return Walk(rewrite).value(value), used
+
+    def _table(self, texts: _Texts, enumerated: frozenset[str]) -> dict[str, tuple[str, str]]:
+        """Return for each way of writing each found word its kind and its surrogate."""
+        static = frozenset().union(*(self._words(text) for text in texts.static))
+        hits: dict[str, str] = {}
+        read = [*texts.free, *texts.deep]
+        for text, found in zip(read, self._find(read), strict=True):
+            if found and texts.tells(text):
+                hits.update((word, kind) for word, kind in found if word not in hits or kind == PERSON)
+        for text, kind in texts.keyed.items():
+            if not any(text in prompt for prompt in texts.static):
+                hits.update((word, hits.get(word, kind)) for word in WORD.findall(text))
+        table: dict[str, tuple[str, str]] = {}
+        for word, kind in sorted(hits.items()):
+            if word.lower() in enumerated or (word.islower() and word in static):
+                continue
+            for form in _forms(word):
+                if form != word and (form in hits or form in static):
+                    continue
+                made = self._names.surrogate(kind, form)
+                if made is not None:
+                    table[form] = (kind, made)
+        return table
+
+    def _find(self, texts: list[str]) -> list[Hits]:
+        keys = [_key(text) for text in texts]
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._found}
+        if len(self._found) + len(new) > _REMEMBERED:
+            self._found.clear()
+            new = dict(zip(keys, texts, strict=True))
+        if new:
+            for (key, text), spans in zip(
+                new.items(), self._recogniser.find(list(new.values())), strict=True
+            ):
+                self._found[key] = tuple(_hits(text, spans))
+        return [self._found[key] for key in keys]
+
+    def _words(self, text: str) -> frozenset[str]:
+        """Return the words of a system prompt, as written."""
+        return self._remembered(text.encode("utf-8", "surrogatepass"), lambda: WORD.findall(text))
+
+    def _enumerated(self, value: Any) -> frozenset[str]:
+        """Return the words of values that the call's schemas enumerate: they are vocabulary, not data."""
+        request = value.get("request", value) if isinstance(value, dict) else None
+        if not isinstance(request, dict):
+            return frozenset()
+        schemas = [request[name] for name in ("tools", "functions", "response_format") if request.get(name)]
+        if not schemas:
+            return frozenset()
+        try:
+            raw = orjson.dumps(schemas)
+        except TypeError:
+            raw = repr(schemas).encode("utf-8", "surrogatepass")
+        return self._remembered(
+            raw, lambda: [word.lower() for text in _enums(schemas) for word in WORD.findall(text)]
+        )
+
+    def _remembered(self, raw: bytes, words: Any) -> frozenset[str]:
+        key = hashlib.blake2b(raw, digest_size=16).digest()
+        if key not in self._vocabularies:
+            if len(self._vocabularies) >= 256:
+                self._vocabularies.clear()
+            self._vocabularies[key] = frozenset(words())
+        return self._vocabularies[key]
+
+
+def _key(text: str) -> str | bytes:
+    if len(text) < _LONG:
+        return text
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _hits(text: str, spans: Iterable[Span]) -> Iterable[tuple[str, str]]:
+    """Yield the words of spans that are to be masked; ordinary words in ordinary places are none."""
+    for span in spans:
+        if span.kind not in MASKED:
+            continue
+        for match in WORD.finditer(text, span.start):
+            if match.start() >= span.end:
+                break
+            word = match.group()
+            low = word.lower()
+            if low in common_words() and low not in membership():
+                if (
+                    word == low
+                    or span.kind in {PLACE, ADDRESS}
+                    or _SENTENCE.search(text[: match.start()][-8:])
+                ):
+                    continue
+            yield word, span.kind
+
+
+def _forms(word: str) -> tuple[str, ...]:
+    """Return the ways of writing a word that are replaced: its own first."""
+    low = word.lower()
+    if word.isdigit() or low in common_words():
+        return (word,)
+    return tuple(dict.fromkeys((word, low, word.upper(), word.capitalize())))
+
+
+def _rewrite(
+    text: str,
+    table: dict[str, tuple[str, str]],
+    made: Collection[str],
+    used: dict[str, str],
+    counts: Counter[str],
+) -> str:
+    if table.keys().isdisjoint(WORD.findall(text)):
+        return text
+    kept = [place for surrogate in made for place in _places(text, surrogate)]
+
+    def stand_in(match: re.Match[str]) -> str:
+        word = match.group()
+        found = table.get(word)
+        if found is None or any(start <= match.start() < end for start, end in kept):
+            return word
+        used[word] = found[1]
+        counts[found[0]] += 1
+        return found[1]
+
+    return WORD.sub(stand_in, text)
+
+
+def _places(text: str, part: str) -> Iterable[tuple[int, int]]:
+    at = text.find(part) if part else -1
+    while at >= 0:
+        yield at, at + len(part)
+        at = text.find(part, at + len(part))
+
+
+def _enums(schema: Any) -> Iterable[str]:
+    """Yield the texts that a JSON schema enumerates."""
+    if isinstance(schema, list):
+        for item in schema:
+            yield from _enums(item)
+    elif isinstance(schema, dict):
+        for key, item in schema.items():
+            if key == "enum" and isinstance(item, list):
+                yield from (text for text in item if isinstance(text, str))
+            elif key == "const" and isinstance(item, str):
+                yield item
+            else:
+                yield from _enums(item)
