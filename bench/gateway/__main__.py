@@ -24,7 +24,7 @@ from bench.gateway.running import Gateway, GatewayFailed, Upstream
 from bench.gateway.soak import Soaked, soak
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bench.gateway.measure import Effort
     from bench.gateway.peers.catalog import Peer
@@ -37,12 +37,12 @@ def main() -> None:
     asked = _arguments()
     started = time.monotonic()
     described = machine.describe()
-    peers = _chosen(catalog(asked.offramp), asked.only)
+    peers = _chosen(catalog(asked.offramp, asked.cache), asked.only)
     standings = {one.name: _standing(one, asked) for one in peers}
     print(tables.header(described, standings.values()), flush=True)
     with tempfile.TemporaryDirectory() as folder, Upstream(Path(folder)) as upstream:
         parts = tuple(part for section in asked.sections for part in SECTIONS[section])
-        bench = Bench(upstream, asked.cache, _effort(asked), asked.realtime, parts)
+        bench = Bench(upstream, _effort(asked), asked.realtime, parts)
         if parts:
             bench.rounds(peers, standings)
         if "fidelity" in asked.sections:
@@ -119,8 +119,10 @@ def _chosen(peers: Sequence[Peer], only: Sequence[str]) -> list[Peer]:
 
 
 def _standing(peer: Peer, asked: argparse.Namespace) -> Standing:
-    problem = peer.prepare(asked.cache, install=not asked.no_install)
-    return Standing(peer.name, "" if problem else peer.version(asked.cache), problem)
+    problem = peer.problem()
+    if problem and not asked.no_install:
+        problem = peer.install()
+    return Standing(peer.name, "" if problem else peer.version(), problem)
 
 
 def _probe(peers: Sequence[Peer], standings: dict[str, Standing], bench: Bench) -> None:
@@ -130,7 +132,7 @@ def _probe(peers: Sequence[Peer], standings: dict[str, Standing], bench: Bench) 
             continue
         print(f"fidelity: {peer.name} ...", file=sys.stderr, flush=True)
         try:
-            with Gateway(peer, bench.upstream, bench.cache) as gateway:
+            with Gateway(peer, bench.upstream) as gateway:
                 standing.fidelity = fidelity.probe_all(gateway, bench.upstream)
         except (GatewayFailed, OSError, ValueError) as error:
             standing.problem = f"fidelity: {error}"
@@ -153,7 +155,7 @@ def _report(
     verdicts: list[targets.Verdict],
     sections: Sequence[str],
 ) -> str:
-    made = {
+    made: dict[str, Callable[[], str]] = {
         "saturated": lambda: tables.saturation(standings),
         "streams": lambda: tables.streams(standings),
         "light": lambda: tables.light(standings),

@@ -16,11 +16,11 @@ TOKEN_MARK = b"tkn"
 
 TEXT = (
     "Your order was found and is on its way. The carrier expects to deliver it on Friday between nine and "
-    "twelve; the warehouse has confirmed the address that you gave. If you would rather send it back, a return "
-    "label can be printed from your account within thirty days, and the amount is refunded to the card that "
-    "you paid with as soon as the parcel is scanned. Is there anything else that you would like to know about "
-    "this order, or shall I close the case for now? I have noted that nobody was at home at the last attempt, "
-    "so the driver will ring the neighbour on the second floor as you asked, and leave a card in the box."
+    "twelve; the warehouse has confirmed the address that you gave. If you would rather send it back, a "
+    "return label can be printed from your account within thirty days, and the amount is refunded to the "
+    "card that you paid with as soon as the parcel is scanned. Is there anything else that you would like to "
+    "know about this order, or shall I close the case for now? I have noted that nobody was at home at the "
+    "last attempt, so the driver will ring the neighbour on the second floor as you asked."
 )
 
 _COMMON: dict[str, Any] = {"created": 1_790_000_000, "model": "gpt-4o-mini-2024-07-18"}

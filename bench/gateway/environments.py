@@ -1,4 +1,4 @@
-"""Environments of the peers that are Python packages: one each, outside the repository, from pinned requirements."""
+"""Environments of the peers that are Python packages: pinned, one each, outside the repository."""
 
 from __future__ import annotations
 
@@ -40,21 +40,15 @@ class Environment:
         """Return the path of a program in it."""
         return str(self.folder / "bin" / name)
 
-    def prepare(self, *, install: bool) -> str:
-        """Create it where it is not there.
-
-        Args:
-            install: Whether packages may be installed.
-
-        Returns:
-            "" where it is ready, else why it is not.
-        """
-        wanted = hashlib.sha256(self._requirements.read_bytes()).hexdigest()
+    def problem(self) -> str:
+        """Say why it is not ready, "" where it is."""
         stamp = self.folder / _STAMP
-        if stamp.exists() and stamp.read_text() == wanted:
+        if stamp.exists() and stamp.read_text() == self._wanted():
             return ""
-        if not install:
-            return f"not installed: run without --no-install, or fill {self.folder}"
+        return "not installed: run without --no-install"
+
+    def install(self) -> str:
+        """Create and fill it; say what went wrong, "" where nothing did."""
         print(f"installing {self.name} into {self.folder} (minutes, once) ...", file=sys.stderr, flush=True)
         fault = self._run([sys.executable, "-m", "venv", str(self.folder)]) or self._run(
             [
@@ -64,11 +58,11 @@ class Environment:
                 "install",
                 "--quiet",
                 "--requirement",
-                str(self._requirements),
+                str(self.requirements),
             ]
         )
         if not fault:
-            stamp.write_text(wanted)
+            (self.folder / _STAMP).write_text(self._wanted())
         return fault
 
     def version(self, package: str) -> str:
@@ -78,8 +72,12 @@ class Environment:
             return found.name.removesuffix(".dist-info").rpartition("-")[2]
         return "?"
 
+    def _wanted(self) -> str:
+        return hashlib.sha256(self.requirements.read_bytes()).hexdigest()
+
     @property
-    def _requirements(self) -> Path:
+    def requirements(self) -> Path:
+        """The pinned requirements."""
         return _REQUIREMENTS / f"requirements-{self.name}.txt"
 
     @staticmethod

@@ -9,9 +9,7 @@ gateway that stalls is not forgiven the requests that had to wait (no coordinate
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
-import os
 import sys
 import time
 from collections import deque
@@ -20,10 +18,10 @@ from typing import cast
 
 import httptools
 import uvloop
-
 from bench.gateway import answers
 from bench.gateway.payloads import templates
 from bench.gateway.stats import summary
+from bench.gateway.timer import Timer
 
 _DRAIN_S = 30.0
 """Longest wait for the answers still out at the end."""
@@ -149,15 +147,18 @@ class Client(asyncio.Protocol):
         self._transport.write(request)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See :class:`asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """See :class:`asyncio.Protocol`."""
         if self._waits:
             self._waits = False
             self._run.lost(f"connection lost before the answer was whole: {exc}")
         self._run.gone(self)
 
     def data_received(self, data: bytes) -> None:
+        """See :class:`asyncio.Protocol`."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -167,11 +168,13 @@ class Client(asyncio.Protocol):
                 self._transport.abort()
 
     def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
         if not self._body:
             self._run.tally.first_bytes_us.append((time.perf_counter() - self._due) * 1e6)
         self._body.append(body)
 
     def on_message_complete(self) -> None:
+        """Hand the response over."""
         self._waits = False
         self._run.answered(self, self._parser.get_status_code(), b"".join(self._body), self._due)
         if not self._parser.should_keep_alive() and self._transport is not None:
@@ -200,7 +203,7 @@ class Run:
         started = time.perf_counter()
         self._until = started + self._plan.seconds
         if self._plan.rate:
-            await self._open_loop(started)
+            self._start_timer()
         else:
             for client in list(self._idle):
                 self._idle.remove(client)
@@ -277,7 +280,7 @@ class Run:
         if self._out == 0 and not self._due and not self._opening and not self._more():
             self._over.set()
 
-    async def _open_loop(self, started: float) -> None:
+    def _start_timer(self) -> None:
         """Send on a timer of the kernel: the event loop's own timers are a millisecond coarse."""
         period = 1.0 / self._plan.rate
         timer = Timer(period)
@@ -317,32 +320,6 @@ class Run:
             "latency_us": summary(tally.latencies_us),
             "first_byte_us": summary(tally.first_bytes_us),
         }
-
-
-class Timer:
-    """A periodic timer of the kernel with a file descriptor (Linux ``timerfd``).
-
-    Args:
-        period: Seconds between expirations.
-    """
-
-    _NONBLOCK = 0o4000
-
-    def __init__(self, period: float) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        self.descriptor: int = libc.timerfd_create(time.CLOCK_MONOTONIC, self._NONBLOCK)
-        pair = (int(period), int(period % 1 * 1e9))
-        setting = (ctypes.c_long * 4)(*pair, *pair)
-        self.started = time.perf_counter()
-        if self.descriptor < 0 or libc.timerfd_settime(self.descriptor, 0, setting, None) < 0:
-            raise OSError(ctypes.get_errno(), "timerfd")
-
-    def expired(self) -> int:
-        """Return how often it expired since the last time it was asked."""
-        try:
-            return int.from_bytes(os.read(self.descriptor, 8), sys.byteorder)
-        except BlockingIOError:
-            return 0
 
 
 async def _carry_out(plan: Plan) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import json
 import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,7 @@ from bench.gateway.processes import spent_ns
 from bench.gateway.running import Gateway, GatewayFailed, ask, load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from bench.gateway.peers.catalog import Peer
     from bench.gateway.running import Upstream
@@ -27,6 +27,8 @@ LIGHT = ("light-2k", "light-32k", "light-stream")
 _CONNECTIONS = {"paced": 64}
 _STREAM_SHARE = 0.25
 """Streams a second of the light load, as a share of its requests a second."""
+
+_DROPPED = ("drop", "lost", "failed")
 
 _NUMBERS = itertools.count(1)
 _RUN = 10_000_000
@@ -100,6 +102,8 @@ class Standing:
         rounds: One entry a round: the parts by name.
         boot_s: Seconds from start to first answer, a round each.
         rss: Bytes resident once warm, a round each.
+        stored: Calls found in its store after each round, and calls that reached the upstream in it; None
+            where nothing is stored or it does not say.
         fidelity: Verdicts by the name of the probe.
     """
 
@@ -109,6 +113,7 @@ class Standing:
     rounds: list[dict[str, Measured]] = field(default_factory=list)
     boot_s: list[float] = field(default_factory=list)
     rss: list[int] = field(default_factory=list)
+    stored: list[tuple[int, int] | None] = field(default_factory=list)
     fidelity: dict[str, str] = field(default_factory=dict)
 
     def each(self, part: str) -> list[Measured | None]:
@@ -122,14 +127,12 @@ class Bench:
 
     Attributes:
         upstream: The upstream, running.
-        cache: Folder of the peers' environments.
         effort: How long each part takes.
         realtime: Light load under a real-time priority.
         sections: Parts to measure.
     """
 
     upstream: Upstream
-    cache: Path
     effort: Effort
     realtime: bool = False
     sections: tuple[str, ...] = (*SATURATED, *STREAMED, *LIGHT)
@@ -154,13 +157,14 @@ class Bench:
         parts: dict[str, Measured] = {}
         standing.rounds.append(parts)
         try:
-            with Gateway(peer, self.upstream, self.cache) as gateway:
+            with Gateway(peer, self.upstream) as gateway:
                 self.warm(gateway)
                 if gateway.tree is not None:
                     standing.boot_s.append(gateway.boot_s)
                     standing.rss.append(gateway.tree.memory().total)
                 for part in self.sections:
                     parts[part] = self.part(gateway, part)
+                standing.stored.append(gateway.stored())
         except (GatewayFailed, OSError, http.client.HTTPException) as error:
             standing.problem = str(error)
         finally:
@@ -179,23 +183,28 @@ class Bench:
     def part(self, gateway: Gateway, part: str) -> Measured:
         """Measure one part."""
         self.upstream.become("paced" if part == "paced" else "plain")
-        tree, light = gateway.tree, part in LIGHT
-        realtime = self.realtime and light
-        trees = [self.upstream.tree] if tree is None else [self.upstream.tree, tree]
-        if realtime:
-            for one in trees:
-                one.prioritise(realtime=True)
+        tree = gateway.tree
         before, dropped = (tree.cpu_ns() if tree else {}), dropped_by(gateway)
-        result = load(self._plan_of(gateway, part), realtime=realtime)
+        result = self._light(gateway, part) if part in LIGHT else load(self._plan_of(gateway, part))
         settled = tree.settle() if tree else True
         used = spent_ns(before, tree.cpu_ns()) if tree else {}
-        if realtime:
-            for one in trees:
-                one.prioritise(realtime=False)
         after = dropped_by(gateway)
         root = used.get(tree.root, 0) if tree else 0
         lost = None if after is None or dropped is None else after - dropped
         return _measured(result, root, sum(used.values()) - root, settled=settled, dropped=lost)
+
+    def _light(self, gateway: Gateway, part: str) -> dict[str, Any]:
+        """Load lightly; under a real-time priority where asked for."""
+        self._prioritise(gateway, realtime=self.realtime)
+        try:
+            return load(self._plan_of(gateway, part), realtime=self.realtime)
+        finally:
+            self._prioritise(gateway, realtime=False)
+
+    def _prioritise(self, gateway: Gateway, *, realtime: bool) -> None:
+        self.upstream.tree.prioritise(realtime=realtime)
+        if gateway.tree is not None:
+            gateway.tree.prioritise(realtime=realtime, first_only=gateway.peer.background)
 
     def plan(self, gateway: Gateway, *, seconds: float) -> Plan:
         """Return the simplest load for a gateway: 2 KB, 32 connections, closed loop."""
@@ -223,24 +232,27 @@ class Bench:
 
 
 def dropped_by(gateway: Gateway) -> float | None:
-    """Return how many calls a gateway says it did not record, from its Prometheus metrics."""
-    if not gateway.peer.name.startswith("offramp"):
+    """Return how many calls a gateway says it did not record; None where it says nothing."""
+    path = gateway.peer.status
+    if path is None:
         return None
-    heard = ask(gateway.port, "GET", "/metrics")
-    return dropped_in(heard.body.decode()) if heard.status == 200 else None
+    heard = ask(gateway.port, "GET", path)
+    return dropped_in(json.loads(heard.body)) if heard.status == 200 else None
 
 
-def dropped_in(metrics: str) -> float:
-    """Sum the samples of Prometheus text whose name speaks of dropped or lost calls."""
-    return sum(value for name, value in samples(metrics) if "drop" in name or "lost" in name)
-
-
-def samples(metrics: str) -> Iterator[tuple[str, float]]:
-    """Yield name (with labels) and value of every sample of Prometheus text."""
-    for line in metrics.splitlines():
-        name, _, value = line.rpartition(" ")
-        if name and not line.startswith("#"):
-            yield name, float(value)
+def dropped_in(status: Any) -> float:
+    """Sum the numbers of a JSON document whose key speaks of dropped, lost or failed calls."""
+    if isinstance(status, list):
+        return sum(dropped_in(one) for one in status)
+    if not isinstance(status, dict):
+        return 0.0
+    total = 0.0
+    for key, value in status.items():
+        if isinstance(value, int | float) and any(word in key for word in _DROPPED):
+            total += value
+        else:
+            total += dropped_in(value)
+    return total
 
 
 def _measured(

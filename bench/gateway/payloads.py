@@ -23,12 +23,13 @@ CONVERSATIONS = 64
 SIZES = {"2k": 2_048, "32k": 32_768}
 
 _NUMBER = "000000000000"
-_WORDS = (
+_PROSE = (
     "the customer order of March arrived late and asks whether a refund or a new delivery is possible before "
     "Friday because the parcel was left at an address which nobody at home could reach please check status "
     "warehouse carrier invoice amount voucher return label policy window days account email phone confirm "
     "change seat flight booking passenger insurance cabin baggage economy upgrade cancel reason weather"
-).split()
+)
+_WORDS = _PROSE.split()
 _NAMES = ("Mia Keller", "Omar Haddad", "Yuki Tanaka", "Anna Novak", "Luis Ortega", "Grace Obi", "Ivan Petrov")
 
 

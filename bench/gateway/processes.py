@@ -115,7 +115,7 @@ class Tree:
         return Memory(total, shared)
 
     def settle(self, at_most_s: float = 60.0) -> bool:
-        """Wait until the tree is idle, so that what it does after an answer is counted; say whether it was."""
+        """Wait until the tree is idle, so that work after the answers is counted; say whether it was."""
         until, quiet = time.monotonic() + at_most_s, 0
         while time.monotonic() < until:
             before = self.cpu_ns()
@@ -126,10 +126,10 @@ class Tree:
                 return True
         return False
 
-    def prioritise(self, *, realtime: bool) -> None:
-        """Give every thread a real-time priority, so that neighbours do not set the slowest answers, or take it."""
+    def prioritise(self, *, realtime: bool, first_only: bool = False) -> None:
+        """Give every thread a real-time priority, or take it: neighbours must not set the p99."""
         policy, priority = (os.SCHED_FIFO, _PRIORITY) if realtime else (os.SCHED_OTHER, 0)
-        for pid in self.pids():
+        for pid in [self.root] if first_only else self.pids():
             for task in (_PROC / str(pid) / "task").glob("*"):
                 with suppress(OSError):
                     os.sched_setscheduler(int(task.name), policy, os.sched_param(priority))
@@ -147,7 +147,7 @@ class Tree:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(grace_s)
         for pid in {*pids, *self.pids()}:
-            if _session(pid) == self.root or pid == self.root:
+            if _session(pid) == self.root:
                 with suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
         self._process.wait()

@@ -111,18 +111,19 @@ class Gateway:
         GatewayFailed: On entering: it does not answer a call.
     """
 
-    def __init__(self, peer: Peer, upstream: Upstream, cache: Path) -> None:
+    def __init__(self, peer: Peer, upstream: Upstream) -> None:
         self.peer = peer
         self.port = upstream.port
         self.boot_s = 0.0
         self.tree: Tree | None = None
         self._upstream = upstream
-        self._cache = cache
+        self._before = upstream.count()
+        self._site: Site | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        site = Site(self._upstream.port, free_port(), folder, self._cache)
+        self._site = site = Site(self._upstream.port, free_port(), folder)
         launch = self.peer.launch(site)
         if launch is None:
             return self
@@ -145,6 +146,15 @@ class Gateway:
 
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
+
+    def stored(self) -> tuple[int, int] | None:
+        """Stop it; return how many calls it stored of how many reached the upstream, None where unknown."""
+        if self.tree is None or self._site is None or self.peer.status is None:
+            return None
+        asked = self._upstream.count() - self._before
+        self.tree.stop()
+        stored = self.peer.stored(self._site)
+        return None if stored is None else (stored, asked)
 
     def _await_port(self, tree: Tree, port: int, *, announces: bool) -> int:
         until = time.monotonic() + _READY_S

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench.gateway.measure import dropped_by
-from bench.gateway.processes import Memory
 from bench.gateway.running import Gateway, GatewayFailed, load
 
 if TYPE_CHECKING:
     from bench.gateway.measure import Bench
     from bench.gateway.peers.catalog import Peer
-    from bench.gateway.processes import Tree
+    from bench.gateway.processes import Memory, Tree
 
 _SAMPLE_S = 0.5
 _DRAIN_S = 600.0
@@ -47,6 +46,7 @@ class Soaked:
         rps: Calls a second.
         settled: Whether the tree was idle at the end.
         dropped: Calls it says it did not record.
+        stored: Calls found in its store at the end, and calls that reached the upstream.
     """
 
     calls: int
@@ -57,12 +57,13 @@ class Soaked:
     rps: float
     settled: bool
     dropped: float | None
+    stored: tuple[int, int] | None
 
 
 def soak(bench: Bench, peer: Peer) -> Soaked | str:
     """Send many calls in a closed loop and watch the memory; a string says why it could not be done."""
     try:
-        with Gateway(peer, bench.upstream, bench.cache) as gateway:
+        with Gateway(peer, bench.upstream) as gateway:
             return _soak(bench, gateway)
     except (GatewayFailed, OSError, http.client.HTTPException) as error:
         return str(error)
@@ -80,7 +81,17 @@ def _soak(bench: Bench, gateway: Gateway) -> Soaked:
     dropped = dropped_by(gateway)
     end = sizes(tree)
     peak = larger(watch.peak, end)
-    return Soaked(result["done"], result["bad"], start, end, peak, result["rps"], settled, dropped)
+    return Soaked(
+        calls=result["done"],
+        bad=result["bad"],
+        start=start,
+        end=end,
+        peak=peak,
+        rps=result["rps"],
+        settled=settled,
+        dropped=dropped,
+        stored=gateway.stored(),
+    )
 
 
 def sizes(tree: Tree) -> Sizes:

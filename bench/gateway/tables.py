@@ -9,7 +9,7 @@ from bench.gateway.stats import spread
 from bench.gateway.targets import OURS, added
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from bench.gateway.measure import Measured, Standing
     from bench.gateway.soak import Soaked
@@ -62,7 +62,7 @@ def saturation(standings: Sequence[Standing]) -> str:
         [one.name, *(cell for size in SATURATED for cell in _cpu(one, size)), _bad(one, SATURATED)]
         for one in standings
     ]
-    title = "CPU per request, closed loop of 32 connections: median (min-max) of the rounds; others = recorder, workers"
+    title = "CPU per request, closed loop of 32 connections: median (min-max); others = recorder, workers"
     return table(title, [*columns, "bad"], rows)
 
 
@@ -94,7 +94,9 @@ def streams(standings: Sequence[Standing]) -> str:
                 _over(each, lambda one: one.latency_us["p50"] / 1e3),
             ]
         rows.append([*cells, _bad(standing, STREAMED)])
-    title = "Streams of 67 events of about 270 B: burst, 32 at once; paced at 100 events a second each, 64 at once"
+    title = (
+        "Streams of 67 events of about 270 B: burst, 32 at once; paced, 100 events a second each, 64 at once"
+    )
     return table(title, [*columns, "bad"], rows)
 
 
@@ -116,11 +118,10 @@ def light(standings: Sequence[Standing]) -> str:
     for one in standings:
         cells = [one.name]
         for part in LIGHT:
-            for share in ("p50", "p99"):
-                cells.append(_latency(by_name, one, part, share))
+            cells += [_latency(by_name, one, part, share) for share in ("p50", "p99")]
         rows.append([*cells, _over(one.each("light-2k"), lambda part: part.total_us), _bad(one, LIGHT)])
     title = (
-        "Light load, open loop, latency from the time a request was due; added to the direct way of the same round, us\n"
+        "Light load, open loop, latency from the time a request was due, added to the direct way, us\n"
         "(100 requests or 25 streams a second; LiteLLM 20 and 5; the row `direct` is the whole latency)"
     )
     return table(title, columns, rows)
@@ -162,9 +163,11 @@ def memory(soaked: Soaked | str | None) -> str:
             cells.append(f"{one.total / _MB:.0f} ({one.shared / _MB:.0f})")
         rows.append(cells)
     dropped = "unknown" if soaked.dropped is None else f"{soaked.dropped:.0f}"
+    stored = "unknown" if soaked.stored is None else f"{soaked.stored[0]:,} of {soaked.stored[1]:,}"
     title = (
-        f"Memory of {OURS}, {soaked.calls:,} calls of 2 KB at {soaked.rps:,.0f} a second, {soaked.bad} bad, not recorded: "
-        f"{dropped}, idle at the end: {'yes' if soaked.settled else 'NO'}; MB resident (of it shared memory)"
+        f"Memory of {OURS} in MB resident (of it shared memory): {soaked.calls:,} calls of 2 KB\n"
+        f"at {soaked.rps:,.0f} a second, {soaked.bad} bad; in the store: {stored}; dropped: {dropped}; "
+        f"idle at the end: {'yes' if soaked.settled else 'NO'}"
     )
     return table(title, ["process", "warm", "largest", "at the end, idle"], rows)
 
@@ -199,20 +202,24 @@ def promises(verdicts: Iterable[Verdict]) -> str:
 
 
 def faults(standings: Iterable[Standing]) -> str:
-    """Return the first bad answers of each, and trees that did not come to rest."""
-    lines: list[str] = []
-    for one in standings:
-        for number, parts in enumerate(one.rounds, start=1):
-            for name, part in parts.items():
-                if part.bad:
-                    lines.append(f"  {one.name}, round {number}, {name}: {part.bad} bad; {part.examples[:1]}")
-                if not part.settled:
-                    lines.append(f"  {one.name}, round {number}, {name}: still busy when its CPU was read")
-                if part.dropped:
-                    lines.append(
-                        f"  {one.name}, round {number}, {name}: {part.dropped:.0f} calls not recorded"
-                    )
+    """Return the first bad answers of each, trees that did not come to rest, calls that were not stored."""
+    lines = [f"  {one.name}, {fault}" for one in standings for fault in _faults(one)]
     return "\n".join(["", "What went wrong", *(lines or ["  nothing"])])
+
+
+def _faults(standing: Standing) -> Iterator[str]:
+    for number, parts in enumerate(standing.rounds, start=1):
+        for name, part in parts.items():
+            where = f"round {number}, {name}"
+            if part.bad:
+                yield f"{where}: {part.bad} bad; {part.examples[:1]}"
+            if not part.settled:
+                yield f"{where}: still busy when its CPU was read"
+            if part.dropped:
+                yield f"{where}: it says that it dropped {part.dropped:.0f} calls"
+    for number, stored in enumerate(standing.stored, start=1):
+        if stored is not None and stored[0] != stored[1]:
+            yield f"round {number}: {stored[0]:,} of {stored[1]:,} calls in its store"
 
 
 def _over(each: Iterable[Measured | None], figure: Callable[[Measured], float], digits: int = 0) -> str:

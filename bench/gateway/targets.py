@@ -6,15 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.gateway.fidelity import CHANGED, KEPT, LOST
+from bench.gateway.fates import KEPT
 from bench.gateway.measure import per_event
+from bench.gateway.soak import Soaked
 from bench.gateway.stats import Spread, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bench.gateway.measure import Measured, Standing
-    from bench.gateway.soak import Soaked
 
 OURS = "offramp, recording on"
 ROUTERS = ("vllm-router", "sglang-router")
@@ -28,7 +28,6 @@ _TIMES = (
     ("32k", "LiteLLM proxy", 60.0),
     ("32k", "TensorZero", 4.0),
 )
-Standings = "dict[str, Standing]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def judge(standings: dict[str, Standing], soaked: Soaked | str | None) -> list[V
             verdicts.append(
                 _at_most(f"added {share} at 100 requests a second, {part[6:]}", found, limit, "us")
             )
-    return [*verdicts, *_memory(soaked), _fields(standings)]
+    return [*verdicts, *_memory(soaked), _stored(standings, soaked), _fields(standings)]
 
 
 def times(standings: dict[str, Standing], peer: str, part: str, ours: Callable[[Measured], float]) -> Spread:
@@ -117,16 +116,27 @@ def _memory(soaked: Soaked | str | None) -> list[Verdict]:
     for name in ("gateway", "recorder"):
         start, end = (getattr(one, name).total / 1e6 for one in (soaked.start, soaked.end))
         passed = end < MEMORY_MB and end - start <= FLAT_MB
-        promise = f"memory of the {name} after {soaked.calls:,} calls: under {MEMORY_MB} MB, grown by at most {FLAT_MB}"
+        promise = (
+            f"memory of the {name}, {soaked.calls:,} calls: under {MEMORY_MB} MB, growth at most {FLAT_MB}"
+        )
         verdicts.append(Verdict(promise, f"{start:.0f} -> {end:.0f} MB", passed))
     return verdicts
+
+
+def _stored(standings: dict[str, Standing], soaked: Soaked | str | None) -> Verdict:
+    counted = standings[OURS].stored if OURS in standings else []
+    if isinstance(soaked, Soaked):
+        counted = [*counted, soaked.stored]
+    known = [one for one in counted if one is not None]
+    found = f"{sum(one[0] for one in known):,} of {sum(one[1] for one in known):,}" if known else "-"
+    passed = all(one[0] == one[1] for one in known) if known else None
+    return Verdict("every call that reached the upstream is in the store", found, passed)
 
 
 def _fields(standings: dict[str, Standing]) -> Verdict:
     found = standings[OURS].fidelity if OURS in standings else {}
     gone = [name for name, verdict in found.items() if verdict not in {KEPT, "none"}]
-    worst = [name for name in gone if LOST in found[name] or found[name] == CHANGED]
-    text = "all kept" if not gone else ", ".join(f"{name}: {found[name]}" for name in [*worst, *gone][:4])
+    text = ", ".join(f"{name}: {found[name]}" for name in gone[:4]) or "all kept"
     return Verdict("no field lost or changed", text if found else "-", not gone if found else None)
 
 

@@ -14,7 +14,6 @@ from typing import cast
 
 import httptools
 import uvloop
-
 from bench.gateway import answers, special
 
 PACE_S = 0.010
@@ -84,12 +83,16 @@ class Teacher(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See :class:`asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """See :class:`asyncio.Protocol`."""
+        del exc
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
+        """See :class:`asyncio.Protocol`."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -97,16 +100,20 @@ class Teacher(asyncio.Protocol):
                 self._transport.close()
 
     def on_message_begin(self) -> None:
+        """Forget the request before."""
         self._url = b""
         self._body = []
 
     def on_url(self, url: bytes) -> None:
+        """Take a piece of the path."""
         self._url += url
 
     def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
         self._body.append(body)
 
     def on_message_complete(self) -> None:
+        """Answer."""
         if self._transport is None:
             return
         path, body = self._url.partition(b"?")[0], b"".join(self._body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import string
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -14,60 +15,8 @@ from typing import ClassVar
 from bench.gateway.environments import Environment
 
 MODEL = "gpt-4o-mini"
+_COMMAND_S = 60
 _HERE = Path(__file__).parent
-
-NGINX = """\
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr error;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off; client_max_body_size 64m; client_body_buffer_size 1m; keepalive_requests 1000000;
-  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
-  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
-  upstream teacher {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000; }}
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{
-      proxy_pass http://teacher; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_buffering off;
-    }}
-  }}
-}}
-"""
-
-LITELLM = """\
-model_list:
-  - model_name: {model}
-    litellm_params:
-      model: openai/{model}
-      api_base: http://127.0.0.1:{upstream}/v1
-      api_key: sk-bench
-litellm_settings:
-  num_retries: 0
-  telemetry: false
-general_settings:
-  dangerously_permit_weak_or_unset_master_key: true
-router_settings:
-  num_retries: 0
-  disable_cooldowns: true
-"""
-
-TENSORZERO = """\
-[gateway]
-observability.enabled = false
-disable_pseudonymous_usage_analytics = true
-
-[object_storage]
-type = "disabled"
-
-[models."{model}"]
-routing = ["bench"]
-
-[models."{model}".providers.bench]
-type = "openai"
-model_name = "{model}"
-api_base = "http://127.0.0.1:{upstream}/v1/"
-api_key_location = "none"
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +27,11 @@ class Site:
         upstream: Port of the upstream.
         port: Free port for the gateway.
         folder: Empty folder of its own.
-        cache: Folder of the environments.
     """
 
     upstream: int
     port: int
     folder: Path
-    cache: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +61,31 @@ class Peer:
     warm_s: ClassVar[float] = 1.0
     """Seconds of load before anything is measured."""
 
-    def prepare(self, cache: Path, *, install: bool) -> str:
-        """Make it runnable; say why it is not, "" where it is."""
-        del cache, install
+    status: ClassVar[str | None] = None
+    """Path where a gateway that records tells, as JSON, how that goes."""
+
+    background: ClassVar[bool] = False
+    """Whether only the first process answers, and the others work behind it."""
+
+    def problem(self) -> str:
+        """Say why it cannot run, "" where it can."""
         return ""
 
-    def version(self, cache: Path) -> str:
+    def install(self) -> str:
+        """Install it where the bench can; say why it still cannot run."""
+        return self.problem()
+
+    def version(self) -> str:
         """Return its version."""
-        del cache
         return ""
 
     def launch(self, site: Site) -> Launch | None:
         """Write its configuration and say how to start it; None: nothing to start."""
+        del site
+        return None
+
+    def stored(self, site: Site) -> int | None:
+        """Return how many calls it stored, once it has stopped; None where it stores none."""
         del site
         return None
 
@@ -135,21 +95,26 @@ class Nginx(Peer):
 
     name = "nginx"
 
-    def prepare(self, cache: Path, *, install: bool) -> str:
+    def problem(self) -> str:
+        """See :class:`Peer`."""
         return "" if shutil.which("nginx") else "not installed: apt-get install nginx-light"
 
-    def version(self, cache: Path) -> str:
-        said = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False).stderr
-        return said.strip().rpartition("/")[2]
+    def version(self) -> str:
+        """See :class:`Peer`."""
+        return _said(["nginx", "-v"]).strip().rpartition("/")[2]
 
     def launch(self, site: Site) -> Launch:
-        config = site.folder / "nginx.conf"
-        config.write_text(NGINX.format(folder=site.folder, upstream=site.upstream, port=site.port))
-        return Launch(["nginx", "-p", str(site.folder), "-c", str(config)])
+        """See :class:`Peer`."""
+        config = _configure("nginx.conf", site)
+        return Launch(["nginx", "-p", str(site.folder), "-c", config])
 
 
 class Offramp(Peer):
-    """offramp by its real command; nothing is known of how it works inside."""
+    """offramp by its real command; nothing is known of how it works inside.
+
+    Args:
+        command: Path of the command.
+    """
 
     name = "offramp, recording off"
     options: ClassVar[tuple[str, ...]] = ("--no-record",)
@@ -157,41 +122,65 @@ class Offramp(Peer):
     def __init__(self, command: Path) -> None:
         self.command = command
 
-    def prepare(self, cache: Path, *, install: bool) -> str:
+    def problem(self) -> str:
+        """See :class:`Peer`."""
         return "" if self.command.exists() else f"not installed: no {self.command}"
 
-    def version(self, cache: Path) -> str:
-        said = subprocess.run([str(self.command), "--version"], capture_output=True, text=True, check=False)
-        return said.stdout.split()[-1] if said.stdout else "?"
+    def version(self) -> str:
+        """See :class:`Peer`."""
+        return (_said([str(self.command), "--version"]).split() or ["?"])[-1]
 
     def launch(self, site: Site) -> Launch:
-        home = ["--home", str(site.folder / "home")]
+        """See :class:`Peer`."""
         upstream = ["--upstream", f"http://127.0.0.1:{site.upstream}/v1"]
-        serve = ["serve", *upstream, "--host", "127.0.0.1", "--port", str(site.port), "--json", *self.options]
-        return Launch([str(self.command), *home, *serve], announces=True)
+        address = ["--host", "127.0.0.1", "--port", str(site.port)]
+        return Launch(
+            [*self._at(site), "serve", *upstream, *address, "--json", *self.options], announces=True
+        )
+
+    def _at(self, site: Site) -> list[str]:
+        return [str(self.command), "--home", str(site.folder / "home")]
 
 
 class OfframpRecording(Offramp):
     """The same with every call recorded, masked and encrypted."""
 
     name = "offramp, recording on"
+    status = "/offramp/status"
+    background = True
     options = ()
+
+    def stored(self, site: Site) -> int | None:
+        """See :class:`Peer`."""
+        try:
+            return int(json.loads(_said([*self._at(site), "status", "--json"]))["calls"])
+        except (ValueError, KeyError, TypeError):
+            return None
 
 
 class _Packaged(Peer):
-    """A gateway in an environment of its own."""
+    """A gateway in an environment of its own.
+
+    Args:
+        cache: Folder of all environments.
+    """
 
     package: ClassVar[str]
 
-    def prepare(self, cache: Path, *, install: bool) -> str:
-        return self.environment(cache).prepare(install=install)
+    def __init__(self, cache: Path) -> None:
+        self.environment = Environment(self.package, cache)
 
-    def version(self, cache: Path) -> str:
-        return self.environment(cache).version(self.package)
+    def problem(self) -> str:
+        """See :class:`Peer`."""
+        return self.environment.problem()
 
-    def environment(self, cache: Path) -> Environment:
-        """Return its environment."""
-        return Environment(self.package, cache)
+    def install(self) -> str:
+        """See :class:`Peer`."""
+        return self.environment.install()
+
+    def version(self) -> str:
+        """See :class:`Peer`."""
+        return self.environment.version(self.package)
 
 
 class LiteLLM(_Packaged):
@@ -204,9 +193,9 @@ class LiteLLM(_Packaged):
     warm_s = 6.0
 
     def launch(self, site: Site) -> Launch:
-        config = site.folder / "litellm.yaml"
-        config.write_text(LITELLM.format(model=MODEL, upstream=site.upstream))
-        argv = [self.environment(site.cache).binary("litellm"), "--config", str(config)]
+        """See :class:`Peer`."""
+        config = _configure("litellm.yaml", site)
+        argv = [self.environment.binary("litellm"), "--config", config]
         argv += ["--host", "127.0.0.1", "--port", str(site.port), "--num_workers", "1"]
         env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "LITELLM_TELEMETRY": "False"}
         return Launch(argv, env)
@@ -221,9 +210,9 @@ class TensorZero(_Packaged):
     path = "/openai/v1/chat/completions"
 
     def launch(self, site: Site) -> Launch:
-        config = site.folder / "tensorzero.toml"
-        config.write_text(TENSORZERO.format(model=MODEL, upstream=site.upstream))
-        argv = [self.environment(site.cache).binary("python"), str(_HERE / "tensorzero_http.py"), str(config)]
+        """See :class:`Peer`."""
+        config = _configure("tensorzero.toml", site)
+        argv = [self.environment.binary("python"), str(_HERE / "tensorzero_http.py"), config]
         return Launch(argv, {"RUST_LOG": "error"}, announces=True)
 
 
@@ -235,7 +224,8 @@ class VllmRouter(_Packaged):
     module: ClassVar[str] = "vllm_router.launch_router"
 
     def launch(self, site: Site) -> Launch:
-        argv = [self.environment(site.cache).binary("python"), "-m", self.module]
+        """See :class:`Peer`."""
+        argv = [self.environment.binary("python"), "-m", self.module]
         argv += ["--worker-urls", f"http://127.0.0.1:{site.upstream}", "--policy", "round_robin"]
         argv += ["--host", "127.0.0.1", "--port", str(site.port), "--prometheus-port", str(site.port + 1)]
         argv += ["--log-level", "error", "--disable-retries", "--disable-circuit-breaker"]
@@ -255,14 +245,16 @@ def default_offramp() -> Path:
     return Path(sys.executable).with_name("offramp")
 
 
-def catalog(offramp: Path) -> tuple[Peer, ...]:
+def catalog(offramp: Path, cache: Path) -> tuple[Peer, ...]:
     """Return all gateways, the direct way first.
 
     Args:
         offramp: offramp's command.
+        cache: Folder of the peers' environments.
     """
     ours = (Offramp(offramp), OfframpRecording(offramp))
-    return (Peer(), Nginx(), *ours, LiteLLM(), TensorZero(), VllmRouter(), SglangRouter())
+    packaged = (LiteLLM(cache), TensorZero(cache), VllmRouter(cache), SglangRouter(cache))
+    return (Peer(), Nginx(), *ours, *packaged)
 
 
 def environment() -> dict[str, str]:
@@ -277,3 +269,24 @@ def announced(said: str) -> str | None:
         if '"url"' in line and line.endswith("}"):
             return str(json.loads(line)["url"])
     return None
+
+
+def _configure(name: str, site: Site) -> str:
+    """Fill in a configuration file and return its path."""
+    template = string.Template((_HERE / name).read_text())
+    config = site.folder / name
+    config.write_text(
+        template.substitute(model=MODEL, folder=site.folder, port=site.port, upstream=site.upstream)
+    )
+    return str(config)
+
+
+def _said(argv: list[str]) -> str:
+    """Return what a command prints, "" where it does not run."""
+    try:
+        done = subprocess.run(
+            argv, capture_output=True, text=True, check=False, env=environment(), timeout=_COMMAND_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout or done.stderr

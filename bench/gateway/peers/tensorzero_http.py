@@ -10,7 +10,7 @@ import json
 import signal
 import sys
 
-from tensorzero import _start_http_gateway
+from tensorzero import _start_http_gateway  # type: ignore[import-not-found]  # of another environment
 
 
 def main() -> None:
