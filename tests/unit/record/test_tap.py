@@ -63,7 +63,7 @@ def recording(home: Path, *more: str, size: int = 4 << 20) -> Tap:
 
 
 def rings_of(home: Path) -> list[Path]:
-    return sorted((home / "ring").iterdir())
+    return sorted((home / "ring").iterdir()) if (home / "ring").exists() else []
 
 
 async def until(holds: Callable[[], bool]) -> None:
