@@ -78,6 +78,7 @@ class Connection(asyncio.Protocol):
         self._reading = _Reading.NOTHING
         self._since = self._loop.time()
         self._fed = 0
+        self._piece = 0
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
         self._pieces: list[bytes] = []
@@ -107,7 +108,8 @@ class Connection(asyncio.Protocol):
             return
         if self._reading is _Reading.BODY:
             self._since = self._loop.time()
-        self._fed += len(data)
+        in_head = self._reading is _Reading.HEAD
+        self._piece = len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -115,8 +117,11 @@ class Connection(asyncio.Protocol):
             self._reading = _Reading.REFUSED
         except httptools.HttpParserError as error:
             self._refuse(malformed(str(error) or "no HTTP/1.1"))
-        if self._reading is _Reading.HEAD and self._fed > LARGEST_HEAD:
-            self._refuse(head_too_large())
+        if self._reading is _Reading.HEAD:
+            # What came before the head in its first piece is not its own: there it is measured.
+            self._fed += len(data) if in_head or len(data) <= LARGEST_HEAD else self._head_size()
+            if self._fed > LARGEST_HEAD:
+                self._refuse(head_too_large())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop working for a client that is gone."""
@@ -168,7 +173,7 @@ class Connection(asyncio.Protocol):
         if self._reading is not _Reading.HEAD:
             return
         fault = fault_of(self._parser.get_http_version(), self._fields, self._front.body_bytes)
-        if fault is None and self._fed > LARGEST_HEAD and self._head_size() > LARGEST_HEAD:
+        if fault is None and self._fed + self._piece > LARGEST_HEAD and self._head_size() > LARGEST_HEAD:
             fault = head_too_large()
         if fault is not None:
             self._refuse(fault)
