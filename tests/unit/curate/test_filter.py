@@ -51,6 +51,8 @@ def test_a_good_call_is_kept_with_its_answer_and_example() -> None:
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
+        (replace(CALL, trainable=False), sieve.NOT_TRAINABLE),
+        (replace(CALL, status=429, trainable=False), sieve.NOT_TRAINABLE),
         (replace(CALL, status=429), sieve.FAILED),
         (replace(CALL, route="lora-1"), sieve.NOT_TEACHER),
         (replace(CALL, response={"choices": []}), sieve.NO_ANSWER),
