@@ -121,6 +121,11 @@ class Drain:
         """Whether nothing is left to do at present."""
         return self._group.last is None and self._backlog.empty
 
+    @property
+    def behind(self) -> bool:
+        """Whether the ring holds more, and the store takes it."""
+        return not self._retry_at and not self._backlog.empty
+
     def pause_s(self, now: float) -> float | None:
         """Return the seconds until something is due, None where nothing is."""
         if self._retry_at > now:

@@ -117,6 +117,8 @@ class Recorder:
 
     def _pause_s(self, pause: float) -> float:
         """Sleep as long as nothing is due; while a group fills, look often, so that little is left to do."""
+        if any(drain.behind for drain in self._drains):
+            return 0.0
         now = time.monotonic()
         due = [drain.pause_s(now) for drain in self._drains]
         return min([pause, *(max(0.0, min(wait, _GROUP_S)) for wait in due if wait is not None)])
