@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from offramp.upstream.port import Headers, Upstream
 
 _BASE = "/v1"
+_TEACHERS = "/v1/"
 _MESSAGES = "/messages"
 _VERSION = b"anthropic-version"
 
@@ -140,13 +141,14 @@ class Gateway:
 
     async def answer(self, asked: Asked, reply: Reply) -> None:
         """Answer one request; cancelling this takes the request back from the teacher."""
-        path = asked.target.partition("?")[0]
+        target = asked.target
+        if not target.startswith(_TEACHERS):
+            await self._pages.answer(asked, reply)
+            return
+        path = target.partition("?")[0]
         if "%" in path:
             # A path is looked up as its reader would see it, and passed on as it was written.
             path = unquote(path)
-        if not path.startswith("/v1/"):
-            await self._pages.answer(asked, reply)
-            return
         admitted = self._guard.admit(asked.method, path, asked.headers, asked.client)
         calls = self._calls.get(path) if asked.method == "POST" else None
         teacher = calls.teacher if calls is not None else self._teacher_of(path, asked)

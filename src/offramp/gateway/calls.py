@@ -13,7 +13,6 @@ from offramp.dialect import completion_of
 from offramp.gateway.counters import Metric
 from offramp.gateway.course import TEACHER, Course
 from offramp.gateway.splice import splice_model
-from offramp.gateway.wire import Asked
 
 if TYPE_CHECKING:
     from offramp.core.call import Answer
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from offramp.gateway.caller import Caller
     from offramp.gateway.counters import Counters
     from offramp.gateway.teacher import Teacher
-    from offramp.gateway.wire import Reply
+    from offramp.gateway.wire import Asked, Reply
     from offramp.gateway.witness import Witness
     from offramp.upstream.port import Headers
 
@@ -114,7 +113,7 @@ class Calls:
             await self._say(course, request, routing.answer, reply)
             return
         if routing.model is not None and request is not None:
-            course.asked = _renamed(course.asked, routing.model)
+            course.body = splice_model(course.body, routing.model)
         await self.teacher.answer(course, reply, extra=_fields(course))
 
     async def _say(self, course: Course, request: JsonObject, answer: Answer, reply: Reply) -> None:
@@ -164,10 +163,6 @@ def _decoded(body: bytes) -> JsonObject | None:
     except orjson.JSONDecodeError:
         return None
     return request if isinstance(request, dict) else None
-
-
-def _renamed(asked: Asked, model: str) -> Asked:
-    return Asked(asked.method, asked.target, asked.headers, splice_model(asked.body, model), asked.client)
 
 
 def _fields(course: Course) -> Headers:

@@ -25,7 +25,8 @@ class Course:
     """One call, from its arrival to its last byte.
 
     Attributes:
-        asked: The request.
+        asked: The request as it came.
+        body: Its body as the teacher gets it.
         caller: Who asks.
         dialect: The API it is made in; None for what passes unrecorded.
         id: Id of the call in its response, its record and the log.
@@ -46,6 +47,7 @@ class Course:
         "asked",
         "audit_of",
         "begun",
+        "body",
         "caller",
         "dialect",
         "error",
@@ -72,6 +74,7 @@ class Course:
         audit_of: str | None = None,
     ) -> None:
         self.asked = asked
+        self.body = asked.body
         self.caller = caller
         self.dialect = dialect
         self.id = new_call_id()

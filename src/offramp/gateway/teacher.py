@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from offramp.core.errors import UpstreamError, UpstreamTimeout
+from offramp.core.errors import BadInput, OfframpError, UpstreamError, UpstreamTimeout
 from offramp.gateway.counters import Metric
 from offramp.gateway.problem import Problem, told
 from offramp.gateway.wire import UNKNOWN
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from offramp.dialect import Form
     from offramp.gateway.counters import Counters
     from offramp.gateway.course import Course
@@ -21,6 +24,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger("offramp.gateway")
 
 _BASE = len("/v1")
+# The first class that fits gives status and code.
+_ANSWERS: Mapping[type[OfframpError], tuple[int, str]] = MappingProxyType(
+    {
+        BadInput: (400, "malformed_request"),
+        UpstreamTimeout: (504, "upstream_timeout"),
+        UpstreamError: (502, "upstream_error"),
+    }
+)
 
 
 class Teacher:
@@ -53,13 +64,13 @@ class Teacher:
         asked = course.asked
         try:
             response = await self.upstream.send(
-                asked.method, asked.target[_BASE:], course.caller.forward, asked.body
+                asked.method, asked.target[_BASE:], course.caller.forward, course.body
             )
             try:
                 await self._relay(response, course, reply, extra)
             finally:
                 await response.aclose()
-        except UpstreamError as error:
+        except (UpstreamError, BadInput) as error:
             course.error = type(error).__name__
             self._counters.add(Metric.ERRORS, course.error)
             if not reply.status:
@@ -96,12 +107,13 @@ class Teacher:
         course.end()
         self._witness.take(course, complete=True)
 
-    async def _tell(self, error: UpstreamError, course: Course, reply: Reply, extra: Headers) -> None:
+    async def _tell(
+        self, error: UpstreamError | BadInput, course: Course, reply: Reply, extra: Headers
+    ) -> None:
         """Tell the client in the form its library knows: 504 for a teacher that is too slow, else 502."""
-        slow = isinstance(error, UpstreamTimeout)
-        code = "upstream_timeout" if slow else "upstream_error"
-        fields, body = told(Problem(504 if slow else 502, str(error), code), self.form)
-        await self.say(course, reply, 504 if slow else 502, [*fields, *extra], body)
+        status, code = next(answer for kind, answer in _ANSWERS.items() if isinstance(error, kind))
+        fields, body = told(Problem(status, str(error), code), self.form)
+        await self.say(course, reply, status, [*fields, *extra], body)
 
     async def say(self, course: Course, reply: Reply, status: int, headers: Headers, body: bytes) -> None:
         """Answer a call with a whole body of offramp's own."""

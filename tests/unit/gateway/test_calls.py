@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import gzip
 import json
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from offramp.core.call import Answer, Dialect
+from offramp.core.call import Answer, Dialect, answer_of
 from offramp.core.decision import Routing
 from offramp.dialect import form_of
 from offramp.gateway.audit import Auditor
@@ -35,6 +38,7 @@ _REQUEST: JsonObject = {"model": "m", "messages": [{"role": "user", "content": "
 _BODY = json.dumps(_REQUEST).encode()
 _AT = 1_700_000_000.0
 _KEY = b"k" * 32
+_AUDITED = Routing(task="t1", route="s1", confidence=0.9, answer=Answer("Good day."), audit=True)
 _SPECIALIST = Routing(task="t1", route="s1", confidence=0.98765, answer=Answer("Good day."))
 
 
@@ -118,6 +122,7 @@ class _World:
         self.counters = Counters()
         self.taken: list[Exchange] = []
         self.replies: list[_Reply] = []
+        self.sent_when_taken: list[tuple[bytes, bool]] = []
         self.tap_failure: Exception | None = None
         upstream = InProcessUpstream(app or self.teacher, silence_s=silence_s)
         witness = Witness(self._take, self.counters)
@@ -132,6 +137,8 @@ class _World:
         )
 
     def _take(self, exchange: Exchange) -> None:
+        reply = self.replies[-1]
+        self.sent_when_taken.append((b"".join(reply.pieces), reply.complete))
         if self.tap_failure is not None:
             raise self.tap_failure
         self.taken.append(exchange)
@@ -368,9 +375,144 @@ async def test_a_recorder_that_fails_does_not_touch_the_traffic(world: _World) -
     assert world.counters.value(Metric.FAULTS, "tap") == 1
 
 
-# --- audits ---------------------------------------------------------------------------------------
+# --- durability -----------------------------------------------------------------------------------
 
-_AUDITED = Routing(task="t1", route="s1", confidence=0.9, answer=Answer("Good day."), audit=True)
+
+async def test_a_whole_answer_is_recorded_before_a_byte_of_it_is_sent(world: _World) -> None:
+    reply = await world.ask()
+    assert world.sent_when_taken == [(b"", False)]
+    assert world.taken[0].response == b"".join(reply.pieces)
+
+
+async def test_a_stream_is_recorded_before_its_end_is_sent(world: _World) -> None:
+    events = streamed(says("a longer answer"))
+    world.teacher.then(events)
+    await world.ask()
+    assert world.sent_when_taken == [(b"".join(events.pieces), False)]
+
+
+async def test_a_specialists_answer_is_recorded_before_it_is_sent(world: _World) -> None:
+    world.router.routing = _SPECIALIST
+    reply = await world.ask()
+    assert world.sent_when_taken == [(b"", False)]
+    assert world.taken[0].response == b"".join(reply.pieces)
+
+
+async def test_an_error_of_the_gateways_own_is_recorded_before_it_is_sent(world: _World) -> None:
+    world.teacher.then(Scripted(breaks_off=True))
+    reply = await world.ask()
+    assert world.sent_when_taken == [(b"", False)]
+    assert world.taken[0].response == b"".join(reply.pieces)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    pieces=st.lists(st.binary(min_size=1, max_size=40), max_size=6),
+    declared=st.booleans(),
+    breaks_off=st.booleans(),
+)
+def test_what_is_recorded_is_what_was_sent(pieces: list[bytes], declared: bool, breaks_off: bool) -> None:
+    """For any pieces: the same bytes to the client and to the record, and the last one not before it."""
+
+    async def run() -> _World:
+        world = _World()
+        length = [(b"content-length", b"%d" % sum(map(len, pieces)))] if declared else []
+        cut = breaks_off and bool(pieces)
+        given = [*pieces, b"never"] if cut and declared else pieces
+        world.teacher.then(Scripted(given[: len(pieces)], headers=length, breaks_off=cut and not declared))
+        await world.ask()
+        return world
+
+    world = asyncio.run(run())
+    (reply,), (taken,), ((before, complete),) = world.replies, world.taken, world.sent_when_taken
+    assert b"".join(reply.pieces) == b"".join(pieces) == taken.response
+    assert taken.complete == reply.complete
+    assert not complete
+    assert not taken.complete or not declared or not pieces or len(before) < len(taken.response)
+
+
+async def test_a_call_is_taken_once_even_where_the_tap_fails(world: _World) -> None:
+    world.tap_failure = RuntimeError("disk on fire")
+    await world.ask()
+    assert len(world.sent_when_taken) == 1
+
+
+async def test_the_answer_names_the_record(world: _World) -> None:
+    assert (await world.ask()).field("x-offramp-id") == world.taken[0].id
+
+
+# --- dialects -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+async def test_a_call_is_recorded_with_its_dialect(dialect: Dialect) -> None:
+    world = _World(dialect=dialect)
+    await world.ask()
+    assert world.taken[0].dialect is dialect
+    assert world.counters.value(Metric.CALLS, "teacher", dialect) == 1
+
+
+_SAME: dict[Dialect, JsonObject] = {
+    Dialect.CHAT: _REQUEST,
+    Dialect.RESPONSES: {"model": "m", "input": "hello", "store": False},
+    Dialect.MESSAGES: {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]},
+}
+
+
+@pytest.mark.parametrize("dialect", _SAME)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_specialist_answers_in_the_dialect_it_was_asked_in(dialect: Dialect, stream: bool) -> None:
+    world = _World(dialect=dialect)
+    world.router.routing = _SPECIALIST
+    reply = await world.ask(json.dumps({**_SAME[dialect], "stream": stream}).encode())
+    assert world.router.asked[0]["messages"][-1] == {"role": "user", "content": "hello"}
+    form, sent = form_of(dialect), b"".join(reply.pieces)
+    body = form.fold(sent).body if stream else json.loads(sent)
+    assert answer_of(form.chat_response(body)) == Answer("Good day.")
+
+
+@pytest.mark.parametrize("dialect", _SAME)
+async def test_an_audit_compares_what_the_dialects_teacher_said(dialect: Dialect) -> None:
+    world = _World(dialect=dialect)
+    world.router.routing = _AUDITED
+    chat = says("Good evening.")
+    _, body = form_of(dialect).render(chat, _SAME[dialect])
+    world.teacher.then(whole(json.loads(body)))
+    await world.ask_and_audit(json.dumps(_SAME[dialect]).encode())
+    _, request, teacher = world.router.audits[0]
+    assert request["messages"][-1]["content"] == "hello"
+    assert answer_of(teacher) == Answer("Good evening.")
+
+
+# --- another model --------------------------------------------------------------------------------
+
+
+async def test_a_route_may_name_another_model_and_changes_nothing_else(world: _World) -> None:
+    world.router.routing = Routing(reason="alias", model="small")
+    body = b'{ "model" : "m", "x": {"model": "m"}, "n": 1.0 }'
+    reply = await world.ask(body)
+    assert world.teacher.heard[0].body == b'{ "model" : "small", "x": {"model": "m"}, "n": 1.0 }'
+    assert (reply.field("x-offramp-model"), world.taken[0].meta["model"]) == ("small", "small")
+    assert world.taken[0].request == body
+
+
+# --- failures -------------------------------------------------------------------------------------
+
+
+async def test_a_failed_call_is_one_line_with_its_id_and_no_content(
+    world: _World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.teacher.then(Scripted(breaks_off=True))
+    with caplog.at_level(logging.INFO, logger="offramp.gateway"):
+        reply = await world.ask(b'{"secret": 1}', (b"authorization", b"Bearer sk-secret"))
+    line = next(record for record in caplog.records if record.message.endswith("failed with status 502"))
+    facts = vars(line)
+    assert (facts["call"], facts["dialect"], facts["status"]) == (reply.field("x-offramp-id"), "chat", 502)
+    assert (facts["error"], facts["complete"], facts["route"]) == ("UpstreamError", True, "teacher")
+    assert "secret" not in repr([vars(record) for record in caplog.records])
+
+
+# --- audits ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("framing", [{}, {"stream": True, "stream_options": {"include_usage": True}}])
