@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -34,7 +37,11 @@ SECTIONS = {"saturated": SATURATED, "streams": STREAMED, "light": LIGHT, "fideli
 
 def main() -> None:
     """Run what the command line asks for."""
+    if sys.platform != "linux":
+        sys.exit("bench/gateway needs Linux: it pins processes to cores and reads their CPU clocks.")
     asked = _arguments()
+    # An end by a signal is an end like any other: what was started is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
     described = machine.describe()
     peers = _chosen(catalog(asked.offramp, asked.cache), asked.only)
@@ -86,7 +93,10 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="light load under a real-time priority (root; for a shared machine)",
     )
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if asked.realtime and (os.geteuid() or not shutil.which("chrt")):
+        parser.error("--realtime needs root and the command chrt (util-linux)")
+    return asked
 
 
 def _list(text: str) -> list[str]:

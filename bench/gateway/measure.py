@@ -53,8 +53,8 @@ class Effort:
     soak_calls: int
 
 
-FULL = Effort(rounds=5, saturated_s=2.5, streamed_s=1.5, light_s=4.0, soak_calls=200_000)
-QUICK = Effort(rounds=1, saturated_s=1.0, streamed_s=0.8, light_s=2.0, soak_calls=20_000)
+FULL = Effort(rounds=5, saturated_s=2.0, streamed_s=1.2, light_s=3.5, soak_calls=200_000)
+QUICK = Effort(rounds=1, saturated_s=0.8, streamed_s=0.7, light_s=1.5, soak_calls=20_000)
 
 
 @dataclass(frozen=True, slots=True)
