@@ -306,7 +306,7 @@ class Connection(asyncio.Protocol):
             return
         self.resume()
         # A teacher that answered without reading the whole request would take its rest for the next one.
-        if self._reader.reusable and self._unsent is None and not transport.get_write_buffer_size():
+        if self._reader.reusable and not transport.get_write_buffer_size():
             self._owner.free(self)
         else:
             self.abort()

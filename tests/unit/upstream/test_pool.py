@@ -143,15 +143,19 @@ async def test_a_close_that_the_event_loop_has_not_seen_yet_is_seen_before_writi
 
 @pytest.mark.parametrize("unasked", [b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n", b"x", _OK])
 async def test_what_nobody_asked_for_is_no_answer_to_the_next_request(unasked: bytes) -> None:
+    answered = asyncio.Event()
+
     async def script(talk: Talk) -> None:
         await talk.hear()
         await talk.say(_OK)
         if talk.number == 0:
+            await answered.wait()
             await talk.say(unasked)
         await talk.gone()
 
     async with _between(script) as (upstream, server):
         await _ask(upstream)
+        answered.set()
         await _eventually(lambda: not upstream._idle)
         assert await _ask(upstream) == b"ok"
     assert server.connections == 2
