@@ -1,4 +1,4 @@
-"""What can be asked and done over HTTP besides calls: tasks, recorded calls, deployments, keys, the audit log."""
+"""What can be done over HTTP besides calls: tasks, recorded calls, deployments, keys, the audit log."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from offramp.access.keys import Grant, Key, Scopes
 from offramp.access.roles import Action, Role
+from offramp.app.security import audit_of, check_audit, keys_of, reading
 from offramp.core.errors import BadInput, NotFound
 from offramp.gateway.endpoint import Endpoint, Parameter
 from offramp.loop import state
@@ -76,7 +77,7 @@ class Admin:
                 parameters=[_ID],
                 statuses=_NONE,
             ),
-            _get("/offramp/audit", Action.AUDIT, self._audit, "The audit log and whether it is whole", _LIMIT),
+            _get("/offramp/audit", Action.AUDIT, self._audit, "The audit log; is it whole?", _LIMIT),
         ]
 
     def _tasks(self, inquiry: Inquiry) -> JsonObject:
@@ -86,14 +87,14 @@ class Admin:
     async def _calls(self, inquiry: Inquiry) -> JsonObject:
         limit = _limit(inquiry)
         since = max(0.0, float(inquiry.parameters.get("since") or 0.0))
-        reading = self._app.reading("list over HTTP", who=inquiry.admission.who)
-        found = await asyncio.to_thread(lambda: list(reading.calls(since=since, limit=limit)))
+        store = reading(self._app, "list over HTTP", who=inquiry.admission.who)
+        found = await asyncio.to_thread(lambda: list(store.calls(since=since, limit=limit)))
         return {"calls": [_head(call) for call in found]}
 
     async def _call(self, inquiry: Inquiry) -> JsonObject:
-        reading = self._app.reading("one call over HTTP", who=inquiry.admission.who)
+        store = reading(self._app, "one call over HTTP", who=inquiry.admission.who)
         wanted = inquiry.parameters["id"]
-        call = await asyncio.to_thread(reading.call, wanted)
+        call = await asyncio.to_thread(store.call, wanted)
         if call is None:
             raise NotFound(f"There is no call {wanted!r}.", hint="GET /offramp/calls lists them.")
         return {**_head(call), "request": call.request, "response": call.response, "meta": call.meta}
@@ -112,27 +113,27 @@ class Admin:
 
     def _keys(self, inquiry: Inquiry) -> JsonObject:
         del inquiry
-        used = self._app.keys.last_used()
-        return {"keys": [{**_shown(key), "last_used": used.get(key.id)} for key in self._app.keys.all()]}
+        used = keys_of(self._app).last_used()
+        return {"keys": [{**_shown(key), "last_used": used.get(key.id)} for key in keys_of(self._app).all()]}
 
     def _add_key(self, inquiry: Inquiry) -> JsonObject:
-        key, text = self._app.keys.add(_grant(inquiry.body))
+        key, text = keys_of(self._app).add(_grant(inquiry.body))
         self._enter(inquiry, Action.KEYS, f"add {key.id} ({key.role})")
         return {**_shown(key), "key": text}
 
     def _revoke(self, inquiry: Inquiry) -> JsonObject:
-        key = self._app.keys.revoke(inquiry.parameters["id"])
+        key = keys_of(self._app).revoke(inquiry.parameters["id"])
         self._enter(inquiry, Action.KEYS, f"revoke {key.id}")
         return _shown(key)
 
     async def _audit(self, inquiry: Inquiry) -> JsonObject:
-        checked = await asyncio.to_thread(self._app.check_audit)
+        checked = await asyncio.to_thread(check_audit, self._app)
         entries = [asdict(entry) for entry in checked.entries[-_limit(inquiry) :]]
         faults = [asdict(fault) for fault in checked.faults]
         return {"intact": checked.intact, "faults": faults, "entries": entries}
 
     def _enter(self, inquiry: Inquiry, action: Action, what: str) -> None:
-        self._app.audit.write(action, what, who=inquiry.admission.who)
+        audit_of(self._app).write(action, what, who=inquiry.admission.who)
 
 
 def _get(
