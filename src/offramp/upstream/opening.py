@@ -37,14 +37,26 @@ def open_upstream(
     Raises:
         BadSetting: The base URL, the key, the client or the proxy cannot work.
     """
-    if proxy is None and client == "pool":
-        return PooledUpstream(base_url, api_key=api_key, timeouts=timeouts, tls=tls)
     if client not in {"pool", "aiohttp"}:
         raise BadSetting(
             f"The client for the teacher is {client!r}; it is pool or aiohttp.",
-            hint="Use pool, unless an HTTP proxy is on the way.",
+            hint="Use pool, unless the teacher needs another.",
         )
-    # A quarter of a second and 15 MB that the pool does not need.
+    if proxy is None and client == "pool":
+        return PooledUpstream(base_url, api_key=api_key, timeouts=timeouts, tls=tls)
+    if proxy is not None:
+        _check_proxy(proxy)
+    # Its import takes time and memory that nobody needs who has no proxy.
     from offramp.upstream.openai import OpenAIUpstream  # noqa: PLC0415 - see above
 
     return OpenAIUpstream(base_url, api_key=api_key, timeouts=timeouts, proxy=proxy, tls=tls)
+
+
+def _check_proxy(proxy: str) -> None:
+    scheme, found, rest = proxy.partition("://")
+    host = rest.rpartition("@")[2]
+    if scheme not in {"http", "https"} or not found or not host.strip("/"):
+        raise BadSetting(
+            f"The proxy is {scheme + '://' if found else ''}{host}; it has to begin with http:// or https://.",
+            hint="Write it as http://proxy.example:3128.",
+        )
