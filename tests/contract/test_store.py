@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from offramp.core.call import Call, Usage
+from offramp.core.call import Call, Dialect, Usage
+from offramp.storage.port import Retention
 from offramp.storage.sqlite import SqliteStore
 from offramp.testing.memory_store import MemoryStore
 
@@ -40,6 +42,8 @@ def call(number: int, *, at: float | None = None, response: JsonObject | None = 
         usage=Usage(10, 5),
         route="s-1",
         meta={"label": "x", "n": 1},
+        dialect=Dialect.MESSAGES,
+        trainable=number % 2 == 0,
     )
 
 
@@ -94,6 +98,91 @@ def test_calls_may_be_appended_while_others_are_read(store: Store) -> None:
     store.append([call(500)])
     assert [first.id, *(c.id for c in reading)][:100] == [f"c{n:04d}" for n in range(100)]
     assert store.count() == 101
+
+
+def test_a_call_given_twice_at_once_is_kept_as_it_was_first(store: Store) -> None:
+    store.append([call(1), call(1, response={"other": True})])
+    assert list(store.calls()) == [call(1)]
+
+
+def test_one_call_is_read_by_its_id(store: Store) -> None:
+    store.append([call(n) for n in range(5)])
+    assert store.call("c0003") == call(3)
+    assert store.call("c0009") is None
+
+
+@pytest.mark.parametrize(
+    "odd", [10**30, float("inf"), -0.0, 1e-320, None, [None, True], "\ud83d", "\x00", {"": ""}, 2**63]
+)
+def test_odd_values_come_back_as_they_were(store: Store, odd: object) -> None:
+    store.append([call(1, response={"odd": odd, "none": None})])
+    assert repr(next(store.calls()).response) == repr({"odd": odd, "none": None})
+
+
+def test_a_time_that_jumps_back_keeps_the_order_of_times(store: Store) -> None:
+    store.append([call(1, at=1_000.0)])
+    store.append([call(2, at=10.0)])
+    store.append([call(3, at=1_000.0)])
+    assert [c.id for c in store.calls()] == ["c0002", "c0001", "c0003"]
+
+
+def test_removed_calls_are_gone_and_the_others_are_not(store: Store) -> None:
+    store.append([call(n) for n in range(10)])
+    assert store.remove(["c0002", "c0005", "c0099"]) == 2
+    assert [c.id for c in store.calls()] == [f"c{n:04d}" for n in range(10) if n not in (2, 5)]
+    assert store.call("c0002") is None
+    assert store.count() == 8
+    assert store.remove(["c0002"]) == 0
+
+
+def test_a_removed_call_may_be_written_again(store: Store) -> None:
+    store.append([call(1)])
+    store.remove(["c0001"])
+    store.append([call(1)])
+    assert list(store.calls()) == [call(1)]
+
+
+def test_upkeep_without_limits_keeps_every_call(store: Store) -> None:
+    store.append([call(n) for n in range(20)])
+    done = store.upkeep(now=1e12)
+    assert (done.expired, done.evicted) == (0, 0)
+    assert list(store.calls()) == [call(n) for n in range(20)]
+
+
+def test_upkeep_removes_what_is_too_old(store: Store) -> None:
+    store.append([call(n, at=n * 86_400.0) for n in range(10)])
+    assert store.upkeep(Retention(days=3.0), now=9 * 86_400.0).expired == 6
+    assert [c.id for c in store.calls()] == ["c0006", "c0007", "c0008", "c0009"]
+
+
+def test_upkeep_with_a_clock_that_jumped_back_removes_nothing(store: Store) -> None:
+    store.append([call(n, at=n * 86_400.0) for n in range(10)])
+    assert store.upkeep(Retention(days=3.0), now=-1e9).expired == 0
+    assert store.count() == 10
+
+
+def test_upkeep_removes_the_oldest_where_there_is_too_much(store: Store) -> None:
+    noise = random.Random(7)
+    bodies: list[JsonObject] = [{"text": noise.randbytes(4_000).hex()} for _ in range(60)]
+    store.append([call(n, response=bodies[n]) for n in range(60)])
+    limit = store.footprint().total_bytes * 3 // 4
+    done = store.upkeep(Retention(max_bytes=limit))
+    assert 0 < done.evicted < 60
+    assert done.bytes_after <= limit < done.bytes_before
+    assert [c.id for c in store.calls()] == [f"c{n:04d}" for n in range(done.evicted, 60)]
+
+
+def test_the_footprint_counts(store: Store) -> None:
+    store.append([call(n) for n in range(9)])
+    taken = store.footprint()
+    assert (taken.calls, taken.lost, taken.missing) == (9, 0, ())
+    assert taken.total_bytes == taken.segment_bytes + taken.index_bytes + taken.log_bytes > 0
+
+
+def test_secrets_differ_by_purpose_and_stay(store: Store) -> None:
+    secrets = [store.secret(purpose) for purpose in ("redact", "pseudonym", "redact")]
+    assert secrets[0] == secrets[2] != secrets[1]
+    assert {len(secret) for secret in secrets} == {32}
 
 
 def test_what_a_reader_changes_stays_its_own(store: Store) -> None:

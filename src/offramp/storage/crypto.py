@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from offramp.core.errors import StorageError, WrongKey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 KEY_BYTES = 32
@@ -62,21 +62,46 @@ def _create_once(path: Path) -> None:
     """Write a fresh key under a name of its own and link it into place: never half a file, never two keys."""
     if path.exists():
         return
+    with _draft(path, create_key()) as draft, contextlib.suppress(FileExistsError):
+        os.link(draft, path)
+
+
+def replace_key(path: Path, key: bytes) -> None:
+    """Put another key into a key file; at every moment the file holds the one or the other.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    with _draft(path, key) as draft:
+        draft.replace(path)
+
+
+@contextlib.contextmanager
+def _draft(path: Path, key: bytes) -> Iterator[Path]:
+    """Write a key file beside another, on disk before it is used, and gone after."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(_HEADER + base64.b64encode(create_key()).decode() + "\n")
+            file.write(_HEADER + base64.b64encode(key).decode() + "\n")
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
+        yield draft
+        _sync_folder(path.parent)
     except OSError as error:
         raise StorageError(f"The key file {path} cannot be written ({error.strerror}).") from error
     finally:
         with contextlib.suppress(OSError):
             draft.unlink()
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def derive_key(master: bytes, purpose: str) -> bytes:
@@ -99,24 +124,38 @@ class Vault:
     """
 
     def __init__(self, master: bytes, wrapped: Mapping[int, bytes]) -> None:
-        if len(master) != KEY_BYTES:
-            raise WrongKey(f"A master key has {KEY_BYTES} bytes, this one {len(master)}.")
-        self._ciphers = {number: AESGCM(_unwrap(master, number, blob)) for number, blob in wrapped.items()}
-        self._current = max(wrapped, default=0)
+        _check_length(master)
+        wrapping = AESGCM(_wrapping(master))
+        self._ciphers = {
+            number: AESGCM(_unwrap(wrapping, blob, _key_context(number))) for number, blob in wrapped.items()
+        }
+        self.current = max(wrapped, default=0)
 
     @staticmethod
     def wrap(master: bytes, number: int) -> bytes:
         """Return a new data key, wrapped under the master key for use as ``number``."""
-        if len(master) != KEY_BYTES:
-            raise WrongKey(f"A master key has {KEY_BYTES} bytes, this one {len(master)}.")
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        return nonce + AESGCM(_wrapping(master)).encrypt(nonce, create_key(), _key_context(number))
+        _check_length(master)
+        return _wrap(master, create_key(), _key_context(number))
+
+    @staticmethod
+    def rewrap(master: bytes, new: bytes, number: int, blob: bytes) -> bytes:
+        """Return a wrapped data key, wrapped under another master key.
+
+        Raises:
+            WrongKey: The first master key does not open it.
+        """
+        context = _key_context(number)
+        return _wrap(new, _unwrap(AESGCM(_wrapping(master)), blob, context), context)
+
+    def holds(self, number: int) -> bool:
+        """Say whether a data key is in the vault."""
+        return number in self._ciphers
 
     def seal(self, plain: bytes, context: str) -> bytes:
         """Encrypt; what comes out opens only under the same context (table, record id, field)."""
-        number = self._current.to_bytes(_ID_BYTES)
+        number = self.current.to_bytes(_ID_BYTES)
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        return number + nonce + self._ciphers[self._current].encrypt(nonce, plain, context.encode())
+        return number + nonce + self._ciphers[self.current].encrypt(nonce, plain, context.encode())
 
     def open(self, sealed: bytes, context: str) -> bytes:
         """Decrypt.
@@ -125,7 +164,7 @@ class Vault:
             WrongKey: No data key opens it.
             StorageError: It was altered, or sealed for another record.
         """
-        number = int.from_bytes(sealed[:_ID_BYTES])
+        number = key_of(sealed)
         cipher = self._ciphers.get(number)
         if cipher is None:
             raise WrongKey(
@@ -141,6 +180,30 @@ class Vault:
             ) from error
 
 
+def key_of(sealed: bytes) -> int:
+    """Return the number of the data key that something is sealed with."""
+    return int.from_bytes(sealed[:_ID_BYTES])
+
+
+def wrap_secret(master: bytes, purpose: str, secret: bytes) -> bytes:
+    """Wrap a secret under the master key, for one purpose."""
+    return _wrap(master, secret, _secret_context(purpose))
+
+
+def unwrap_secret(master: bytes, purpose: str, wrapped: bytes) -> bytes:
+    """Open what ``wrap_secret`` made.
+
+    Raises:
+        WrongKey: The master key, or the purpose, is another.
+    """
+    return _unwrap(AESGCM(_wrapping(master)), wrapped, _secret_context(purpose))
+
+
+def _check_length(master: bytes) -> None:
+    if len(master) != KEY_BYTES:
+        raise WrongKey(f"A master key has {KEY_BYTES} bytes, this one {len(master)}.")
+
+
 def _wrapping(master: bytes) -> bytes:
     return derive_key(master, "wrap data keys")
 
@@ -149,11 +212,18 @@ def _key_context(number: int) -> bytes:
     return f"data key {number}".encode()
 
 
-def _unwrap(master: bytes, number: int, wrapped: bytes) -> bytes:
+def _secret_context(purpose: str) -> bytes:
+    return f"secret {purpose}".encode()
+
+
+def _wrap(master: bytes, plain: bytes, context: bytes) -> bytes:
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    return nonce + AESGCM(_wrapping(master)).encrypt(nonce, plain, context)
+
+
+def _unwrap(wrapping: AESGCM, wrapped: bytes, context: bytes) -> bytes:
     try:
-        return AESGCM(_wrapping(master)).decrypt(
-            wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], _key_context(number)
-        )
+        return wrapping.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], context)
     except (InvalidTag, ValueError) as error:
         raise WrongKey(
             "The key does not open this store.", hint="Use the key file that the store was created with."

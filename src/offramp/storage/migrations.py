@@ -28,6 +28,31 @@ STEPS: tuple[tuple[str, ...], ...] = (
             kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, key)
         )""",
     ),
+    (
+        # Bodies move into segment files: a call without a segment still has its body in ``bodies``.
+        """ALTER TABLE calls ADD COLUMN dialect TEXT NOT NULL DEFAULT 'chat'""",
+        """ALTER TABLE calls ADD COLUMN trainable INTEGER NOT NULL DEFAULT 1""",
+        """ALTER TABLE calls ADD COLUMN segment INTEGER""",
+        """ALTER TABLE calls ADD COLUMN offset INTEGER""",
+        """ALTER TABLE calls ADD COLUMN length INTEGER""",
+        """CREATE INDEX calls_by_place ON calls (segment, offset, length)""",
+        # Up to ``indexed``, every byte of a segment is known (-1: it is to be unlinked);
+        # ``lowest_key`` is the oldest data key in it.
+        """CREATE TABLE segments (
+            number INTEGER PRIMARY KEY, kind INTEGER NOT NULL, indexed INTEGER NOT NULL,
+            lowest_key INTEGER NOT NULL
+        )""",
+        # Bytes that no call refers to any more and that are still to be overwritten.
+        """CREATE TABLE erasures (
+            segment INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
+            PRIMARY KEY (segment, offset)
+        ) WITHOUT ROWID""",
+        # While the master key is replaced, ``next`` holds the same key wrapped under the new master.
+        """ALTER TABLE data_keys ADD COLUMN next BLOB""",
+        """CREATE TABLE secrets (purpose TEXT PRIMARY KEY, wrapped BLOB NOT NULL, next BLOB) WITHOUT ROWID""",
+        """CREATE TABLE properties (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID""",
+        """INSERT INTO properties VALUES ('store', randomblob(16))""",
+    ),
 )
 """Step n leads from version n to n + 1. A published step is never changed; a change is a new one."""
 
@@ -41,6 +66,16 @@ def migrate(connection: sqlite3.Connection, steps: tuple[tuple[str, ...], ...] =
     """
     while _step(connection, steps):
         pass
+
+
+def check_version(connection: sqlite3.Connection) -> int:
+    """Return the schema version of a file; changes nothing.
+
+    Raises:
+        SchemaTooNew: A later version wrote the store.
+        StorageError: The file is another program's database.
+    """
+    return _version(connection, len(STEPS))
 
 
 def _step(connection: sqlite3.Connection, steps: tuple[tuple[str, ...], ...]) -> bool:

@@ -1,260 +1,227 @@
-"""Calls and documents in one SQLite file: metadata in columns, bodies encrypted."""
+"""The default store: bodies in append-only encrypted segments, index and documents in one SQLite file."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import sqlite3
-import threading
+import logging
 import time
-import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from offramp.core.call import Call, Usage
-from offramp.core.errors import DiskFull, OfframpError, StorageError
-from offramp.storage.crypto import Vault
-from offramp.storage.migrations import migrate
+from offramp.core.errors import StorageError
+from offramp.storage import index
+from offramp.storage.bodies import BodyReader
+from offramp.storage.codec import decode_document, encode_document
+from offramp.storage.crypto import create_key, replace_key
+from offramp.storage.database import Database, peek
+from offramp.storage.erasing import overwrite, remove
+from offramp.storage.index import Place
+from offramp.storage.keys import KeyRing, check_master
+from offramp.storage.port import KEEP
+from offramp.storage.recovery import recover_all
+from offramp.storage.segment import SegmentFolder
+from offramp.storage.upkeep import Caretaker, footprint
+from offramp.storage.writing import SegmentWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from offramp.core.call import Call
     from offramp.core.json import JsonObject
+    from offramp.storage.port import Footprint, Retention, Upkeep
 
-_BUSY_MS = 10_000
-_WAL_ATTEMPTS = 50
+_log = logging.getLogger("offramp.storage")
+
+SEGMENT_BYTES = 64 << 20
+BUSY_S = 10.0
 _PAGE = 64
-_COLUMNS = "id, at, session, origin, status, stream, latency_s, prompt_tokens, completion_tokens, route"
 
 
 class SqliteStore:
-    """The default store: one file that several threads and processes may open.
+    """One SQLite file and a folder ``segments`` beside it; several threads and processes may open them.
 
-    Write-ahead log, so that readers never block the writer; request, response, meta and documents are
-    compressed and encrypted under associated data that binds them to their record.
+    Writers append to segments of their own and wait for one another only while rows are committed; readers
+    wait for nobody. Everything but ids, times, pseudonyms and counts is encrypted, bound to its place.
 
     Args:
         path: The database file; created with mode 0600 where it is absent.
         key: Master key, 32 bytes.
         max_bytes: Size at which writing fails with DiskFull; None for what the disk holds.
+        busy_s: Longest wait in seconds for another process.
+        segment_bytes: Length at which a new segment is begun.
+
+    Attributes:
+        lost: Calls that could not be read since this store was opened.
 
     Raises:
-        WrongKey: The key does not open the store.
-        SchemaTooNew: A later version wrote it.
+        WrongKey: The key does not open the store; no file was changed.
+        SchemaTooNew: A later version wrote it; no file was changed.
         StorageError: The file cannot be opened, or is no store.
     """
 
-    def __init__(self, path: Path, key: bytes, *, max_bytes: int | None = None) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        with _translated(path):
-            _create_private(path)
-            self._connection = sqlite3.connect(
-                path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
-            )
+    def __init__(
+        self,
+        path: Path,
+        key: bytes,
+        *,
+        max_bytes: int | None = None,
+        busy_s: float = BUSY_S,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        self.lost = 0
+        peek(path, busy_s=busy_s, look=lambda connection: check_master(connection, key))
+        self._database = Database(path, busy_s=busy_s)
         try:
-            with _translated(path):
-                self._prepare(max_bytes)
-                self._vault = self._open_vault(key)
+            with self._database.translated():
+                self._database.prepare(max_bytes)
+                self._keys = KeyRing(self._database, key)
+                store: bytes = self._database.value("SELECT value FROM properties WHERE name = 'store'")
+                self._folder = SegmentFolder(path.parent / "segments", store, busy_s=busy_s)
+                self._repair()
         except BaseException:
-            self._connection.close()
+            self._database.close()
             raise
-
-    def _prepare(self, max_bytes: int | None) -> None:
-        _switch_to_wal(self._connection)
-        migrate(self._connection)
-        self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.execute("PRAGMA foreign_keys = ON")
-        if max_bytes is not None:
-            page = int(self._connection.execute("PRAGMA page_size").fetchone()[0])
-            self._connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page)}")
-
-    def _open_vault(self, key: bytes) -> Vault:
-        rows = self._data_keys()
-        if not rows:
-            with self._transaction():
-                rows = self._data_keys()  # another process may have been first
-                if not rows:
-                    rows = [(1, Vault.wrap(key, 1))]
-                    self._connection.executemany("INSERT INTO data_keys VALUES (?, ?)", rows)
-        return Vault(key, dict(rows))
-
-    def _data_keys(self) -> list[tuple[int, bytes]]:
-        return self._connection.execute("SELECT number, wrapped FROM data_keys").fetchall()
-
-    def append(self, calls: Sequence[Call]) -> None:
-        """Write calls in one transaction; one whose id is there already is left as it is."""
-        heads = [_head(call) for call in calls]
-        bodies = [self._body(call) for call in calls]
-        places = ", ".join("?" * len(_COLUMNS.split(",")))
-        with self._lock, _translated(self._path), self._transaction():
-            self._connection.executemany(f"INSERT OR IGNORE INTO calls ({_COLUMNS}) VALUES ({places})", heads)  # noqa: S608 - constants
-            self._connection.executemany("INSERT OR IGNORE INTO bodies VALUES (?, ?, ?, ?)", bodies)
-
-    def _body(self, call: Call) -> tuple[str, bytes, bytes, bytes]:
-        return (
-            call.id,
-            self._seal(call.request, f"call/{call.id}/request"),
-            self._seal(call.response, f"call/{call.id}/response"),
-            self._seal(call.meta, f"call/{call.id}/meta"),
+        self._caretaker = Caretaker(self._database, self._folder, self._keys, segment_bytes)
+        self._writer = SegmentWriter(
+            self._database, self._folder, self._keys, segment_bytes=segment_bytes, max_bytes=max_bytes
         )
 
+    def _repair(self) -> None:
+        """Finish what a killed process began."""
+        recover_all(self._database, self._folder, self._keys)
+        if self._database.value("SELECT 1 FROM erasures LIMIT 1"):
+            with self._folder.upkeep(wait=False) as held:
+                if held:
+                    overwrite(self._database, self._folder)
+
+    def append(self, calls: Sequence[Call]) -> None:
+        """Write calls durably, all or none; one whose id is there already is left as it is."""
+        self._writer.append(calls)
+
     def calls(self, *, since: float = 0.0, limit: int | None = None) -> Iterator[Call]:
-        """Yield calls in order of ``(at, id)``, a page at a time: no lock is held between pages."""
+        """Yield calls in order of ``(at, id)``, a page at a time: no lock is held between pages.
+
+        A call that cannot be read is left out, counted in ``lost`` and logged.
+        """
         last = (since, "")
         left = limit
         while left is None or left > 0:
             page = self._page(last, _PAGE if left is None else min(_PAGE, left))
             if not page:
                 return
-            for row in page:
-                yield self._call(row)
+            found = self._read(page)
+            yield from found
             last = (page[-1][1], page[-1][0])
-            left = None if left is None else left - len(page)
+            left = None if left is None else left - len(found)
 
-    def _page(self, last: tuple[float, str], size: int) -> list[tuple[Any, ...]]:
+    def _page(self, last: tuple[float, str], size: int) -> list[tuple[str, float, Place | None]]:
         query = (
-            f"SELECT {_COLUMNS}, request, response, meta FROM calls JOIN bodies ON call = id"  # noqa: S608 - constants
+            "SELECT id, at, segment, offset, length FROM calls"
             " WHERE (at, id) > (?, ?) ORDER BY at, id LIMIT ?"
         )
-        with self._lock, _translated(self._path):
-            return self._connection.execute(query, (*last, size)).fetchall()
+        rows = self._database.rows(query, (*last, size))
+        return [(key, at, None if place[0] is None else Place(*place)) for key, at, *place in rows]
 
-    def _call(self, row: tuple[Any, ...]) -> Call:
-        number, at, session, origin, status, stream, latency, prompt, completion, route = row[:10]
-        request, response, meta = (
-            self._open(sealed, f"call/{number}/{field}")
-            for sealed, field in zip(row[10:], ("request", "response", "meta"), strict=True)
-        )
-        return Call(
-            id=number,
-            at=at,
-            session=session,
-            origin=origin,
-            request=request,
-            response=response,
-            status=status,
-            stream=bool(stream),
-            latency_s=latency,
-            usage=Usage(prompt, completion),
-            route=route,
-            meta=meta,
-        )
+    def _read(self, page: list[tuple[str, float, Place | None]]) -> list[Call]:
+        found = []
+        with self._database.translated(), BodyReader(self._database, self._folder, self._keys) as reader:
+            for key, _, place in page:
+                try:
+                    call = reader.call(key, place)
+                except StorageError as error:
+                    self.lost += 1
+                    _log.error("A call cannot be read: %s", error)
+                    continue
+                if call is not None:
+                    found.append(call)
+        return found
+
+    def call(self, key: str) -> Call | None:
+        """Read one call by its id, None where there is none.
+
+        Raises:
+            StorageError: It is there and cannot be read; the message names its segment.
+        """
+        if not index.known(self._database, [key]):
+            return None
+        with self._database.translated(), BodyReader(self._database, self._folder, self._keys) as reader:
+            return reader.call(key, index.place_of(self._database, key))
 
     def count(self) -> int:
         """Return how many calls the store holds."""
-        with self._lock, _translated(self._path):
-            return int(self._connection.execute("SELECT count(*) FROM calls").fetchone()[0])
+        return int(self._database.value("SELECT count(*) FROM calls"))
+
+    def remove(self, ids: Iterable[str]) -> int:
+        """Remove calls so that no byte of them is left in any file; return how many were there."""
+        with self._database.translated():
+            return remove(self._database, self._folder, self._keys, ids)
+
+    def upkeep(self, retention: Retention = KEEP, *, now: float | None = None) -> Upkeep:
+        """Drop what is too old or too much and give the space back; see the port."""
+        with self._database.translated():
+            return self._caretaker.run(retention, time.time() if now is None else now)
+
+    def footprint(self) -> Footprint:
+        """Say what the store holds and what it takes."""
+        with self._database.translated():
+            return footprint(self._database, self._folder)
+
+    def secret(self, purpose: str) -> bytes:
+        """Return this store's 32-byte secret for a purpose; no rotation changes it."""
+        return self._keys.secret(purpose)
+
+    def rotate_key(self) -> int:
+        """Make a new data key and return its number; upkeep reseals what old ones seal, and drops them."""
+        with self._database.translated(), self._folder.upkeep():
+            return self._keys.rotate()
+
+    def rotate_master(self, path: Path) -> None:
+        """Replace the master key, in the store and in its key file.
+
+        Cut short at any point, the key file that is there then opens the store. Processes that have the
+        store open go on reading and writing; to make new keys they have to be started again.
+
+        Args:
+            path: The key file.
+        """
+        new = create_key()
+        with self._database.translated(), self._folder.upkeep():
+            self._keys.stage(new)
+            replace_key(path, new)
+            self._keys.adopt(new)
+            self._database.empty_log()
 
     def put(self, kind: str, key: str, value: JsonObject) -> None:
         """Write a document, replacing the one of the same kind and key."""
-        sealed = self._seal(value, f"document/{kind}/{key}")
-        with self._lock, _translated(self._path), self._transaction():
-            self._connection.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", (kind, key, sealed))
+        packed = encode_document(value)
+        with self._database.transaction(durable=True) as connection:
+            sealed = self._keys.refresh().seal(packed, _context(kind, key))
+            connection.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", (kind, key, sealed))
 
     def get(self, kind: str, key: str) -> JsonObject | None:
         """Read a document, None where there is none."""
         query = "SELECT value FROM documents WHERE kind = ? AND key = ?"
-        with self._lock, _translated(self._path):
-            row = self._connection.execute(query, (kind, key)).fetchone()
-        return None if row is None else self._open(row[0], f"document/{kind}/{key}")
+        sealed: bytes | None = self._database.value(query, (kind, key))
+        return None if sealed is None else self._opened(kind, key, sealed)
 
     def documents(self, kind: str) -> dict[str, JsonObject]:
         """Read all documents of a kind by key, in order of key."""
         query = "SELECT key, value FROM documents WHERE kind = ? ORDER BY key"
-        with self._lock, _translated(self._path):
-            rows = self._connection.execute(query, (kind,)).fetchall()
-        return {key: self._open(value, f"document/{kind}/{key}") for key, value in rows}
+        return {key: self._opened(kind, key, value) for key, value in self._database.rows(query, (kind,))}
+
+    def _opened(self, kind: str, key: str, sealed: bytes) -> JsonObject:
+        vault = self._keys.vault_for(sealed)
+        return decode_document(vault.open(sealed, _context(kind, key)))
 
     def delete(self, kind: str, key: str) -> None:
         """Remove a document; absent is fine."""
-        with self._lock, _translated(self._path), self._transaction():
-            self._connection.execute("DELETE FROM documents WHERE kind = ? AND key = ?", (kind, key))
+        with self._database.transaction(durable=True) as connection:
+            connection.execute("DELETE FROM documents WHERE kind = ? AND key = ?", (kind, key))
 
     def close(self) -> None:
-        """Close the connection; idempotent."""
-        with self._lock:
-            self._connection.close()
-
-    def _seal(self, value: JsonObject, context: str) -> bytes:
-        plain = json.dumps(value, separators=(",", ":")).encode()
-        return self._vault.seal(zlib.compress(plain, 1), context)
-
-    def _open(self, sealed: bytes, context: str) -> JsonObject:
-        value: JsonObject = json.loads(zlib.decompress(self._vault.open(sealed, context)))
-        return value
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            # A full disk may have rolled back by itself.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
+        """Close all files; idempotent."""
+        self._writer.close()
+        self._database.close()
 
 
-def _head(call: Call) -> tuple[Any, ...]:
-    return (
-        call.id,
-        call.at,
-        call.session,
-        call.origin,
-        call.status,
-        int(call.stream),
-        call.latency_s,
-        call.usage.prompt_tokens,
-        call.usage.completion_tokens,
-        call.route,
-    )
-
-
-def _create_private(path: Path) -> None:
-    """Create the file before SQLite would, so that it and its log are never readable by others."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-
-
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Switch the journal; SQLite does not wait for other processes doing the same, so this does."""
-    for attempt in range(_WAL_ATTEMPTS):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if attempt == _WAL_ATTEMPTS - 1:
-                raise
-            time.sleep(0.02)
-        else:
-            return
-
-
-_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC}
-_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
-
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the system raise into offramp's errors."""
-    try:
-        yield
-    except OfframpError:
-        raise
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        if code in _FULL:
-            raise DiskFull(
-                f"No space left for {path}; nothing was written.", hint="Free some space."
-            ) from error
-        if code is not None and code & 0xFF in _BUSY:
-            raise StorageError(
-                f"Another process holds {path} for longer than {_BUSY_MS // 1000} s."
-            ) from error
-        raise StorageError(f"SQLite cannot use {path}: {error}.") from error
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be opened: {error.strerror}.", hint="Check path and rights."
-        ) from error
+def _context(kind: str, key: str) -> str:
+    return f"document/{kind}/{key}"

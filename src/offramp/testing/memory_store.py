@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from typing import TYPE_CHECKING
 
+from offramp.storage.crypto import derive_key
+from offramp.storage.port import KEEP, Footprint, Retention, Upkeep
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from offramp.core.call import Call
     from offramp.core.json import JsonObject
@@ -29,6 +33,37 @@ class MemoryStore:
         """Yield calls with ``at >= since`` in order of ``(at, id)``, at most ``limit``."""
         wanted = sorted((c for c in self._calls.values() if c.at >= since), key=lambda c: (c.at, c.id))
         yield from map(_copied, wanted[:limit])
+
+    def call(self, key: str) -> Call | None:
+        """Read one call by its id, None where there is none."""
+        found = self._calls.get(key)
+        return None if found is None else _copied(found)
+
+    def remove(self, ids: Iterable[str]) -> int:
+        """Remove calls; return how many were there."""
+        return sum(self._calls.pop(key, None) is not None for key in ids)
+
+    def upkeep(self, retention: Retention = KEEP, *, now: float | None = None) -> Upkeep:
+        """Drop what is too old or too much."""
+        before = self.footprint().total_bytes
+        now = time.time() if now is None else now
+        horizon = now - retention.days * 86_400.0 if retention.days > 0 else float("-inf")
+        expired = self.remove([call.id for call in self._calls.values() if call.at < horizon])
+        evicted = 0
+        for call in list(self.calls()):
+            if 0 < retention.max_bytes < self.footprint().total_bytes:
+                evicted += self.remove([call.id])
+        after = self.footprint().total_bytes
+        return Upkeep(expired=expired, evicted=evicted, bytes_before=before, bytes_after=after)
+
+    def footprint(self) -> Footprint:
+        """Say what the store holds, and what it would take as JSON."""
+        size = sum(len(json.dumps(dataclasses.asdict(call))) for call in self._calls.values())
+        return Footprint(calls=len(self._calls), segment_bytes=size)
+
+    def secret(self, purpose: str) -> bytes:
+        """Return a secret that every memory store shares."""
+        return derive_key(bytes(32), purpose)
 
     def count(self) -> int:
         """Return how many calls the store holds."""
