@@ -10,17 +10,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import anthropic
 import openai
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from yarl import URL
 
 import offramp
-from offramp.core.call import Answer, ToolCall
+from offramp.core.admission import Admission, Refusal
+from offramp.core.call import Answer, Dialect, ToolCall
 from offramp.core.decision import Routing
 from offramp.gateway import Gateway, Limits, Metric
+from offramp.gateway.keyed import KeyedUpstream
 from offramp.testing.scripted_teacher import Scripted, ScriptedTeacher, says, streamed, whole
-from offramp.upstream.openai import OpenAIUpstream, Timeouts
+from offramp.upstream.pool import PooledUpstream
+from offramp.upstream.port import Timeouts
 from offramp.upstream.recording import Recording
 from offramp.upstream.replay import Replay
 from offramp.upstream.serving import Server
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 
     from offramp.core.json import JsonObject
     from offramp.record.exchange import Exchange
+    from offramp.upstream.port import Headers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -76,14 +83,32 @@ class _Tap:
 
 
 @dataclass(slots=True)
+class _Guard:
+    """Says what the test wrote down."""
+
+    says: Admission | Refusal = field(default_factory=Admission)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    def admit(self, method: str, path: str, headers: Headers, client: str = "") -> Admission | Refusal:
+        self.asked.append((method, path))
+        return self.says
+
+    def refuses(self, admission: Admission, model: str) -> Refusal | None:
+        return None if model in admission.models else Refusal(403, f"No {model!r} here.")
+
+
+@dataclass(slots=True)
 class _World:
-    """Client, gateway and teacher."""
+    """Clients, gateway and teachers."""
 
     tapped: _Tap
     client: openai.AsyncOpenAI
+    claude_client: anthropic.AsyncAnthropic
     gateway: Gateway
     teacher: ScriptedTeacher
+    claude: ScriptedTeacher
     router: _Router
+    guard: _Guard
     url: str
 
     @property
@@ -97,29 +122,38 @@ class _World:
         )
 
     def forget(self) -> None:
-        for part in (self.router, self.teacher, self.tapped):
+        for part in (self.router, self.teacher, self.claude, self.tapped, self.guard):
             part.__init__()  # type: ignore[misc] # back to the start
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared() -> AsyncIterator[_World]:
-    teacher, router, tapped = ScriptedTeacher(), _Router(), _Tap()
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["front", "asgi"])
+async def shared(request: pytest.FixtureRequest) -> AsyncIterator[_World]:
+    """Both ways into the gateway: its own front, and any ASGI server."""
+    teacher, claude, router = ScriptedTeacher(), ScriptedTeacher(), _Router()
+    tapped, guard = _Tap(), _Guard()
     async with contextlib.AsyncExitStack() as stack:
-        behind = await stack.enter_async_context(Server(teacher, grace_s=1))
-        upstream = OpenAIUpstream(behind.address.url, timeouts=Timeouts(connect=30, silence=30))
-        stack.push_async_callback(upstream.aclose)
+        upstreams = []
+        for behind in (teacher, claude):
+            server = await stack.enter_async_context(Server(behind, grace_s=1))
+            upstreams.append(PooledUpstream(server.address.url, timeouts=Timeouts(connect=30, silence=30)))
+            stack.push_async_callback(upstreams[-1].aclose)
         gateway = Gateway(
-            upstream,
+            upstreams[0],
+            anthropic=upstreams[1],
             router=router,
             tap=tapped.take,
+            guard=guard,
             status=lambda: {"live": ["s1"]},
             limits=Limits(body_bytes=8 << 20, audit_pauses_s=(0.01, 0.01)),
         )
         stack.push_async_callback(gateway.aclose)
-        front = await stack.enter_async_context(Server(gateway, grace_s=1))
+        app = gateway if request.param == "front" else gateway.__call__
+        front = await stack.enter_async_context(Server(app, grace_s=1))
         client = openai.AsyncOpenAI(base_url=front.address.url + "/v1", api_key="sk-1", max_retries=0)
         await stack.enter_async_context(client)
-        yield _World(tapped, client, gateway, teacher, router, front.address.url)
+        other = anthropic.AsyncAnthropic(base_url=front.address.url, api_key="sk-2", max_retries=0)
+        await stack.enter_async_context(other)
+        yield _World(tapped, client, other, gateway, teacher, claude, router, guard, front.address.url)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -308,6 +342,226 @@ async def test_a_request_over_the_limit_is_refused_with_the_limit(world: _World)
     assert world.teacher.heard == []
 
 
+_TARGETS = [
+    "/v1/chat/completions/",
+    "/v1/files/a%2Fb?x=%2F&y=%20",
+    "/v1//models?",
+    "/v1/a;b=c/~d!$&'()*+,@:",
+    "/v1/engines/x/completions?q=a?b#c",
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "POST"])
+@pytest.mark.parametrize("target", _TARGETS)
+async def test_every_method_and_target_is_passed_on_as_written(
+    world: _World, method: str, target: str
+) -> None:
+    status, body = await _raw(world, f"{method} {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    assert (status, body == b"") == (200, method == "HEAD")
+    # uvicorn parses a target before it hands it over; what it leaves out there is not ours.
+    assert world.teacher.heard[0].target.rstrip("?") == target.partition("#")[0].rstrip("?")
+    assert world.teacher.heard[0].method == method
+    assert world.taken == []
+
+
+async def _raw(world: _World, request: str) -> tuple[int, bytes]:
+    host, port = world.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request.encode())
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    return int(head.split(b" ")[1]), body
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pieces=st.lists(st.binary(min_size=1, max_size=200), max_size=5), whole_body=st.booleans())
+async def test_any_bytes_arrive_as_they_were_sent(
+    world: _World, pieces: list[bytes], whole_body: bool
+) -> None:
+    world.forget()
+    length = [(b"content-length", b"%d" % sum(map(len, pieces)))] if whole_body else []
+    world.teacher.then(Scripted(pieces, headers=[(b"content-type", b"text/event-stream"), *length]))
+    body = b"".join(pieces)
+    assert (await _post(world, body))[1] == body
+    assert world.teacher.heard[0].body == body
+    assert (world.taken[0].request, world.taken[0].response, world.taken[0].complete) == (body, body, True)
+
+
+# --- dialects -------------------------------------------------------------------------------------
+
+_PATHS = {
+    "/v1/chat/completions": Dialect.CHAT,
+    "/v1/responses": Dialect.RESPONSES,
+    "/v1/embeddings": Dialect.EMBEDDINGS,
+    "/v1/completions": Dialect.COMPLETIONS,
+    "/v1/messages": Dialect.MESSAGES,
+}
+
+
+@pytest.mark.parametrize("path", [*_PATHS, "/v1/messages?beta=true", "/v1/%63hat/completions"])
+async def test_every_dialect_is_passed_on_to_its_teacher_and_recorded(world: _World, path: str) -> None:
+    teacher = world.claude if path.startswith("/v1/messages") else world.teacher
+    answer = b'{ "odd" : 1.0 }'
+    teacher.then(Scripted([answer]))
+    async with aiohttp.ClientSession() as session:
+        url = URL(world.url + path, encoded=True)
+        async with session.post(url, data=b'{ "model":"m" }') as response:
+            received = await response.read()
+    assert (teacher.heard[0].target, teacher.heard[0].body) == (path, b'{ "model":"m" }')
+    (taken,) = world.taken
+    assert (received, taken.response, taken.request) == (answer, answer, b'{ "model":"m" }')
+    assert taken.dialect == _PATHS[path.partition("?")[0].replace("%63", "c")]
+    assert response.headers["x-offramp-id"] == taken.id
+
+
+@pytest.mark.parametrize(
+    ("target", "fields"),
+    [
+        ("/v1/messages/count_tokens", {}),
+        ("/v1/messages/batches/b1", {}),
+        ("/v1/models", {"anthropic-version": "2023-06-01"}),
+    ],
+)
+async def test_what_is_anthropics_goes_there_unrecorded(
+    world: _World, target: str, fields: dict[str, str]
+) -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(world.url + target, headers=fields) as response,
+    ):
+        assert response.status == 200
+    assert ([heard.target for heard in world.claude.heard], world.teacher.heard) == ([target], [])
+    assert world.taken == []
+
+
+_CLAUDE: Any = {"model": "claude", "max_tokens": 99, "messages": _HELLO}
+
+
+async def test_anthropics_client_is_answered_by_its_teacher(world: _World) -> None:
+    said = {"type": "text", "text": "Good day."}
+    world.claude.then(whole({"id": "m", "type": "message", "role": "assistant", "content": [said]}))
+    message: Any = await world.claude_client.messages.create(**_CLAUDE)
+    assert message.content[0].text == "Good day."
+    assert "sk-2" in repr(world.claude.heard[0].headers)
+
+
+async def test_anthropics_client_is_answered_by_a_specialist(world: _World) -> None:
+    world.answers_itself(Answer("Good day."))
+    message: Any = await world.claude_client.messages.create(**_CLAUDE)
+    assert (message.content[0].text, message.model, message.stop_reason) == (
+        "Good day.",
+        "claude",
+        "end_turn",
+    )
+    async with world.claude_client.messages.stream(**_CLAUDE) as stream:
+        assert await stream.get_final_text() == "Good day."
+    assert world.claude.heard == []
+    assert [taken.dialect for taken in world.taken] == [Dialect.MESSAGES] * 2
+
+
+async def test_the_responses_client_is_answered_by_a_specialist(world: _World) -> None:
+    world.answers_itself(Answer("Good day."))
+    response = await world.client.responses.create(model="m", input="hello", store=False)
+    assert response.output_text == "Good day."
+
+
+async def test_anthropics_client_understands_the_gateways_errors(world: _World) -> None:
+    world.claude.then(Scripted(breaks_off=True))
+    with pytest.raises(anthropic.InternalServerError, match="broke off") as caught:
+        await world.claude_client.messages.create(**_CLAUDE)
+    assert caught.value.status_code == 502
+    body: Any = caught.value.body
+    assert (body["type"], body["error"]["type"]) == ("error", "api_error")
+
+
+async def test_anthropics_own_key_takes_the_place_of_the_clients() -> None:
+    claude = ScriptedTeacher()
+    async with (
+        Server(claude, grace_s=1) as behind,
+        contextlib.aclosing(KeyedUpstream(PooledUpstream(behind.address.url), "sk-ours")) as upstream,
+        Server(Gateway(upstream), grace_s=1) as front,
+        aiohttp.ClientSession() as session,
+        session.post(front.address.url + "/v1/messages", headers={"Authorization": "Bearer x"}) as response,
+    ):
+        assert response.status == 200
+    assert (claude.heard[0].header("x-api-key"), claude.heard[0].header("authorization")) == ("sk-ours", None)
+
+
+# --- who may do what ------------------------------------------------------------------------------
+
+
+async def test_the_guard_is_asked_with_method_and_path(world: _World) -> None:
+    await _post(world, b"{}")
+    await _get(world, "/v1/models?x=1")
+    await _get(world, "/offramp/status")
+    await _get(world, "/health")
+    assert world.guard.asked == [
+        ("POST", "/v1/chat/completions"),
+        ("GET", "/v1/models"),
+        ("GET", "/offramp/status"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [
+        (Refusal(401, "Who are you?"), "AuthenticationError"),
+        (Refusal(403, "Not you."), "PermissionDeniedError"),
+        (Refusal(429, "Not so often.", 7), "RateLimitError"),
+    ],
+)
+async def test_a_refusal_is_each_clients_own_exception(world: _World, refusal: Refusal, error: str) -> None:
+    world.guard.says = refusal
+    with pytest.raises(getattr(openai, error), match=refusal.message.rstrip(".?")):
+        await _ask(world)
+    with pytest.raises(getattr(anthropic, error), match=refusal.message.rstrip(".?")) as caught:
+        await world.claude_client.messages.create(**_CLAUDE)
+    assert caught.value.response.headers.get("retry-after") == ("7" if refusal.retry_after else None)
+    assert (world.teacher.heard, world.claude.heard, world.taken) == ([], [], [])
+
+
+async def test_what_the_guard_drops_does_not_reach_the_teacher(world: _World) -> None:
+    world.guard.says = Admission(who="who-7", trainable=False, drop=(b"authorization", b"x-offramp-key"))
+    await _post(world, b"{}", **{"Authorization": "Bearer ofk_secret", "X-Other": "1"})
+    heard = world.teacher.heard[0]
+    assert (heard.header("authorization"), heard.header("x-other")) == (None, "1")
+    assert (world.taken[0].who, world.taken[0].trainable) == ("who-7", False)
+
+
+@pytest.mark.parametrize("says", [Admission(record=False), Admission()], ids=["key", "call"])
+async def test_a_call_may_stay_unrecorded(world: _World, says: Admission) -> None:
+    world.guard.says = says
+    fields = {} if not says.record else {"X-Offramp-Record": "No", "Accept-Encoding": "br"}
+    status, _, headers = await _post(world, b"{}", **fields)
+    assert (status, world.taken) == (200, [])
+    assert headers["x-offramp-id"]
+    assert world.teacher.heard[0].header("x-offramp-record") is None
+    # Nobody has to read it, so the client's own wish for compression holds.
+    assert not fields or world.teacher.heard[0].header("accept-encoding") == "br"
+
+
+async def test_a_key_for_some_models_gets_no_other(world: _World) -> None:
+    world.guard.says = Admission(models=("small",))
+    assert (await _post(world, b'{"model":"small"}'))[0] == 200
+    for body in (b'{"model":"large"}', b"{}", b"not json", b'{"model":"small","model":"large"}'):
+        assert (await _post(world, body))[0] == 403
+    assert len(world.teacher.heard) == 1
+
+
+async def test_of_two_models_the_teacher_sees_the_one_that_was_allowed(world: _World) -> None:
+    world.guard.says = Admission(models=("small",))
+    assert (await _post(world, b'{"model":"large", "model":"small"}'))[0] == 200
+    assert world.teacher.heard[0].body == b'{"model":"small", "model":"small"}'
+
+
+@pytest.mark.parametrize("target", ["/v1/../admin", "/v1/%2e%2E/admin", "/v1/files/..%2f..%2fadmin"])
+async def test_a_path_that_leaves_the_teachers_api_is_refused(world: _World, target: str) -> None:
+    request = f"GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    assert (await _raw(world, request))[0] == 400
+    assert world.teacher.heard == []
+
+
 # --- trouble --------------------------------------------------------------------------------------
 
 
@@ -315,7 +569,7 @@ async def test_a_slow_teacher_is_a_504_that_names_the_cause() -> None:
     teacher = ScriptedTeacher(otherwise=whole(says("late"), delay_s=60))
     async with (
         Server(teacher, grace_s=1) as behind,
-        contextlib.aclosing(OpenAIUpstream(behind.address.url, timeouts=Timeouts(silence=0.1))) as upstream,
+        contextlib.aclosing(PooledUpstream(behind.address.url, timeouts=Timeouts(silence=0.1))) as upstream,
         Server(Gateway(upstream), grace_s=1) as front,
         openai.AsyncOpenAI(base_url=front.address.url + "/v1", api_key="k", max_retries=0) as client,
     ):
@@ -346,7 +600,7 @@ async def test_half_a_stream_breaks_off_for_the_client_too(world: _World) -> Non
 
 
 async def test_an_unreachable_teacher_is_a_502_that_says_where_it_should_be() -> None:
-    upstream = OpenAIUpstream("http://127.0.0.1:9/v1", connect_retries=0)
+    upstream = PooledUpstream("http://127.0.0.1:9/v1", connect_retries=0)
     async with (
         contextlib.aclosing(upstream),
         Server(Gateway(upstream), grace_s=1) as server,
@@ -521,7 +775,7 @@ async def test_recorded_calls_replay_through_the_gateway() -> None:
     recording.add({"model": "m", "messages": _HELLO}, says("Recorded."))
     async with (
         Server(Replay(recording), grace_s=1) as behind,
-        contextlib.aclosing(OpenAIUpstream(behind.address.url)) as upstream,
+        contextlib.aclosing(PooledUpstream(behind.address.url)) as upstream,
         Server(Gateway(upstream), grace_s=1) as front,
         openai.AsyncOpenAI(base_url=front.address.url + "/v1", api_key="k") as client,
     ):
