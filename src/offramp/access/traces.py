@@ -33,6 +33,7 @@ _IN_TEXT = (
     "https://user:{}@host.example/",
 )
 _FIELDS = ("email", "phone", "name", "password", "api_key", "token", "ip", "card", "ssn", "iban", "address")
+_NAMED = ("prompt_cache_key", "api_key", "session_key", "session_token")
 _KINDS = ("user", "who", "run", "conversation", "response")
 _DIGITS = re.compile(r"[\d .()+/-]+\Z")
 _LEAST_DIGITS = 7
@@ -134,12 +135,11 @@ def trace(value: str, redact: Callable[[Any], Any], pseudonym: Callable[..., str
             hint="Give the whole address, number, name or id.",
         )
     raw = tuple(dict.fromkeys((value, value.lower(), *_numbers(value))))
-    return Traces(
-        raw=raw,
-        surrogates=tuple(sorted(set(_surrogates(raw, redact)) - set(raw))),
-        pseudonyms=tuple(sorted(_pseudonyms(raw, pseudonym))),
-        pseudonym=pseudonym,
-    )
+    pseudonyms = sorted(set(_pseudonyms(raw, pseudonym)))
+    # A field may be named so that masking takes the pseudonym in it for a secret.
+    twice = {redact({name: made})[name] for name in _NAMED for made in pseudonyms if made.startswith("user-")}
+    surrogates = {*_surrogates(raw, redact), *twice} - {*raw, *pseudonyms}
+    return Traces(raw, tuple(sorted(surrogates)), tuple(pseudonyms), pseudonym)
 
 
 def _numbers(value: str) -> Iterator[str]:
