@@ -114,9 +114,9 @@ def forget(store: Store, ids: Iterable[str]) -> None:
 
 
 def folders(specialists: Path) -> list[Folder]:
-    """List the specialists on the disk, those that never went live included."""
-    found = sorted(path for path in specialists.glob("*") if path.is_dir())
-    return [_folder(path) for path in found]
+    """List the specialists on the disk, those that never went live or were never finished included."""
+    found = [_folder(path) for path in sorted(specialists.glob("*")) if path.is_dir()]
+    return [folder for folder in found if folder.files]
 
 
 def _folder(path: Path) -> Folder:

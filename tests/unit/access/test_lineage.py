@@ -57,11 +57,13 @@ def test_specialists_are_read_off_their_folders(tmp_path: Path) -> None:
     (folder / "deep").mkdir(parents=True)
     (folder / "specialist.json").write_text(json.dumps({"kind": "cache", "dataset": "hash-1"}))
     (folder / "deep" / "x").touch()
+    (tmp_path / "empty").mkdir()
     (tmp_path / "half-made").mkdir()
+    (tmp_path / "half-made" / "weights").touch()
     (tmp_path / "a file").touch()
     assert lineage.folders(tmp_path) == [
         Folder("cache-1", "cache", "hash-1", ("cache-1/deep/x", "cache-1/specialist.json")),
-        Folder("half-made", "", "", ()),
+        Folder("half-made", "", "", ("half-made/weights",)),
     ]
     assert lineage.folders(tmp_path / "nowhere") == []
 
