@@ -8,13 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from offramp.app.recording import TellingWriter
 from offramp.core.errors import MissingExtra, NotFound
 from offramp.record.parse import Parser
 from offramp.record.process import Writer
 from offramp.record.pseudonym import Pseudonyms
 from offramp.redact.redactor import Redactor
-from offramp.storage.crypto import derive_key, load_key
+from offramp.redact.tagger import Tagger, bundled_weights
+from offramp.storage.crypto import load_key
 from offramp.storage.sqlite import SqliteStore
+from offramp.telemetry import SpanSender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,12 +53,17 @@ class App:
     @cached_property
     def store(self) -> Store:
         """The store of calls and documents."""
+        return self.open_store()
+
+    def open_store(self) -> Store:
+        """Open the store once more, over a connection of its own."""
         return SqliteStore(self.settings.store_path, self.key)
 
     @cached_property
     def redactor(self) -> Redactor:
         """Masks PII and secrets; surrogates depend on this installation's key."""
-        return Redactor(derive_key(self.key, "redact"))
+        recogniser = Tagger(bundled_weights()) if self.settings.record.redact == "full" else None
+        return Redactor(self.store.secret("redact"), recogniser)
 
     @cached_property
     def pseudonyms(self) -> Pseudonyms:
@@ -65,11 +73,14 @@ class App:
     @property
     def pseudonym_key(self) -> bytes:
         """Key of the pseudonyms."""
-        return derive_key(self.key, "pseudonym")
+        return self.store.secret("pseudonym")
 
     def open_writer(self) -> Writer:
-        """Open the recorder's end: parse, redact, encrypt, store."""
-        return Writer(self.store, Parser(self.redactor.redact, self.pseudonym_key))
+        """Open the recorder's end: parse, redact, encrypt, store, tell the collector where there is one."""
+        parser = Parser(self.redactor.redact, self.pseudonym_key)
+        if not self.settings.telemetry.otlp:
+            return Writer(self.store, parser)
+        return TellingWriter(self.store, parser, SpanSender(self.settings.telemetry.otlp))
 
     @cached_property
     def embedder(self) -> Embedder:

@@ -11,7 +11,6 @@ from offramp.access.keys import Keys
 from offramp.access.routes import RouteRules
 from offramp.access.verify import check
 from offramp.record.pseudonym import who_asked
-from offramp.storage.crypto import derive_key
 
 if TYPE_CHECKING:
     from offramp.access.verify import Checked
@@ -57,4 +56,4 @@ def check_audit(app: App) -> Checked:
 
 
 def _secret(app: App, purpose: str) -> bytes:
-    return derive_key(app.key, purpose)
+    return app.store.secret(purpose)

@@ -6,41 +6,40 @@ import asyncio
 import logging
 import random
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offramp.app.security import guard_of
 from offramp.app.watch import FirstOfSession, StoredAudit, live_risk
+from offramp.app.worker_process import WorkerProcess
 from offramp.certify.agreement import agree
+from offramp.config import proxy_for
 from offramp.core.call import OutputType
 from offramp.core.errors import EngineError
 from offramp.discover.assign import Assigner
-from offramp.engine.remote import RemoteSpecialists
 from offramp.loop import state
 from offramp.record.folder import ring_folders
 from offramp.record.journal import Journal
 from offramp.record.tap import Tap
 from offramp.route import SpecialistRouter
-from offramp.storage.crypto import derive_key
-from offramp.upstream.openai import OpenAIUpstream, Timeouts
+from offramp.upstream.opening import open_upstream
+from offramp.upstream.port import Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from offramp.app.build import App
+    from offramp.config import GatewaySettings
     from offramp.core.call import Answer
-    from offramp.core.decision import Proposal
     from offramp.core.deployment import Deployment
     from offramp.core.json import JsonObject
+    from offramp.upstream.port import Upstream
 
 log = logging.getLogger("offramp.app")
 
 POLL_S = 1.0
 RETRY_S = 30.0
 """Seconds until a worker that did not get ready is tried again."""
-WORKER_START_S = 120.0
-PROPOSAL_TIMEOUT_S = 10.0
 
 
 class Backstage:
@@ -61,9 +60,10 @@ class Backstage:
         self._poll_s = poll_s
         settings = app.settings
         command = command or command_of
-        self.upstream = OpenAIUpstream(
-            settings.gateway.upstream, timeouts=Timeouts(silence=settings.gateway.timeout_s)
-        )
+        gateway = settings.gateway
+        self.upstream = _teacher(gateway, gateway.upstream, gateway.upstream_key)
+        self.anthropic = _teacher(gateway, gateway.anthropic, gateway.anthropic_key, key_field="x-api-key")
+        self.guard = guard_of(app)
         self.tap = Tap(command(app, "recorder"), lambda: _journal(app))
         self._assigner: Assigner | None = None
         self._outputs: dict[str, OutputType] = {}
@@ -111,6 +111,7 @@ class Backstage:
         await self._worker.stop()
         await self.tap.close()
         await self.upstream.aclose()
+        await self.anthropic.aclose()
 
     def status(self) -> JsonObject:
         """Say what is live, with live risk bounds, and how recording goes."""
@@ -152,10 +153,11 @@ class Backstage:
         while True:
             await asyncio.sleep(self._poll_s)
             try:
+                self.guard.reload(self._app.store)
                 await self._refresh()
             except Exception:
                 # The process edge: traffic goes on with what is live, and the next look may succeed.
-                log.exception("Deployments could not be refreshed")
+                log.exception("Keys and deployments could not be read anew")
 
     async def _refresh(self) -> None:
         """Make what is live what the store says; a new worker is ready before the old one goes."""
@@ -187,100 +189,23 @@ class Backstage:
         log.info("Live: %s", ", ".join(deployment.specialist for deployment in wanted) or "nothing")
 
 
-class WorkerProcess:
-    """The worker process and the connection to it.
-
-    Args:
-        command: Starts it; the socket and the specialists' ids are appended.
-    """
-
-    def __init__(self, command: Sequence[str]) -> None:
-        self._command = list(command)
-        self._folder = tempfile.TemporaryDirectory(prefix="offramp-")
-        self._starts = 0
-        self._process: asyncio.subprocess.Process | None = None
-        self._remote: RemoteSpecialists | None = None
-        self._names: frozenset[str] = frozenset()
-
-    @property
-    def open(self) -> frozenset[str]:
-        """Ids of the specialists that the present worker serves; none where it has died."""
-        alive = self._process is not None and self._process.returncode is None
-        return self._names if alive else frozenset()
-
-    async def ask(self, specialist: str, task: str, request: JsonObject) -> Proposal:
-        """Ask the present worker.
-
-        Raises:
-            EngineError: There is none, or it gave no proposal.
-        """
-        if self._remote is None:
-            raise EngineError("No worker runs.", hint="The call defers.")
-        return await self._remote.ask(specialist, task, request)
-
-    async def replace(self, names: Sequence[str]) -> None:
-        """Start a worker with these specialists, switch to it, end the one before.
-
-        Raises:
-            EngineError: The new one did not get ready; the old one goes on.
-        """
-        self._starts += 1
-        path = Path(self._folder.name) / f"worker-{self._starts}"
-        # Its standard input ends when this process does, however that comes about; so does the worker.
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            "--socket",
-            str(path),
-            *names,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-        try:
-            await _await_ready(process, names)
-        except BaseException:
-            await _end(process)
-            raise
-        before = (self._process, self._remote)
-        self._process, self._remote = process, RemoteSpecialists(path, timeout_s=PROPOSAL_TIMEOUT_S)
-        self._names = frozenset(names)
-        await _discard(*before)
-
-    async def stop(self) -> None:
-        """End the worker."""
-        await _discard(self._process, self._remote)
-        self._process = self._remote = None
-        self._folder.cleanup()
-
-
-async def _await_ready(process: asyncio.subprocess.Process, names: Sequence[str]) -> None:
-    assert process.stdout is not None
-    try:
-        ready = await asyncio.wait_for(process.stdout.readline(), WORKER_START_S)
-    except TimeoutError:
-        ready = b""
-    if ready.strip() != b"ready":
-        raise EngineError(f"The worker for {', '.join(names)} did not get ready.")
-
-
-async def _discard(process: asyncio.subprocess.Process | None, remote: RemoteSpecialists | None) -> None:
-    if remote is not None:
-        await remote.close()
-    if process is not None:
-        await _end(process)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
-    await process.wait()
+def _teacher(settings: GatewaySettings, url: str, key: str, *, key_field: str = "authorization") -> Upstream:
+    """Open the way to a teacher; a proxy that the environment names is taken, never silently passed by."""
+    return open_upstream(
+        url,
+        api_key=key or None,
+        key_field=key_field,
+        timeouts=Timeouts(silence=settings.timeout_s),
+        client="aiohttp" if settings.client == "aiohttp" else "pool",
+        proxy=settings.proxy or proxy_for(url) or None,
+    )
 
 
 def _journal(app: App) -> Journal:
     """Make the ring of this gateway."""
     settings = app.settings
     folders = ring_folders(settings.home, settings.record.ring_folder)
-    return Journal.create(folders, derive_key(app.key, "ring"), size=settings.record.ring_mb << 20)
+    return Journal.create(folders, app.store.secret("ring"), size=settings.record.ring_mb << 20)
 
 
 def command_of(app: App, name: str) -> list[str]:

@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 
 from offramp.app import build
+from offramp.app.recording import Janitor
 from offramp.cli import options
 from offramp.record.drain import Pace
 from offramp.record.folder import ring_folders
 from offramp.record.process import Recorder, serve
-from offramp.storage.crypto import derive_key
+from offramp.telemetry import configure_logs
 
 
 @click.command("recorder", hidden=True)
@@ -28,12 +29,14 @@ def command(ctx: click.Context, ring: Path | None) -> None:
         return Recorder(
             app.open_writer(),
             ring_folders(settings.home, settings.record.ring_folder),
-            derive_key(app.key, "ring"),
+            app.store.secret("ring"),
             own=ring,
             pace=Pace(commit_s=settings.record.commit_ms / 1000),
         )
 
     if ring is not None:
+        configure_logs(settings.telemetry.log)
+        Janitor(app.open_store, settings.record).start()
         sys.exit(serve(socket.socket(fileno=0), open_recorder))
     recorder = open_recorder()
     try:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import click
 
+from offramp.access.guard import check_binding
 from offramp.app import build
+from offramp.app.security import keys_of
 from offramp.app.serving import Backstage
 from offramp.cli import options
+from offramp.gateway.admin import Admin
 from offramp.gateway.app import Gateway
+from offramp.telemetry import configure_logs
 from offramp.upstream.serving import Address, run, serve
 
 
@@ -46,7 +51,10 @@ def command(
         train__base=base,
         record__enabled=False if no_record else None,
     )
+    configure_logs(settings.telemetry.log, level=logging.WARNING)
     app = build(settings)
+    keys = len(keys_of(app).all()) if settings.store_path.exists() else 0
+    check_binding(settings.gateway.host, keys)
 
     def ready(address: Address) -> None:
         if as_json:
@@ -59,6 +67,9 @@ def command(
         async with Backstage(app) as backstage:
             gateway = Gateway(
                 backstage.upstream,
+                anthropic=backstage.anthropic,
+                guard=backstage.guard,
+                endpoints=Admin(app).endpoints(),
                 router=backstage.router,
                 tap=backstage.tap.put if settings.record.enabled else None,
                 pseudonyms=app.pseudonyms,

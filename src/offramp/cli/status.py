@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from offramp.app import build
+from offramp.app.recording import alarm_of, recording_of
 from offramp.app.watch import live_risk
 from offramp.cli import options
 from offramp.cli.root import echo_json
@@ -25,11 +26,14 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
             for deployment in state.deployments(store)
         ]
         tasks = state.load_tasks(store)
+        recording = recording_of(app)
     finally:
         app.close()
     if as_json:
-        echo_json({"calls": calls, "tasks": len(tasks), "live": live})
+        echo_json({"calls": calls, "tasks": len(tasks), "live": live, "recording": recording})
         return
+    if alarm := alarm_of(recording):
+        click.echo(f"ALARM: {alarm}", err=True)
     click.echo(f"{calls} calls recorded, {len(tasks)} tasks discovered, {len(live)} specialists live.")
     for found in live:
         click.echo(

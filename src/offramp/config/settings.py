@@ -29,6 +29,8 @@ class GatewaySettings:
         port: Port to listen on; 0 takes a free one.
         upstream: Base URL of the teacher, with or without ``/v1``.
         anthropic: Base URL of the teacher behind ``/v1/messages``.
+        upstream_key: Key sent to ``upstream`` in place of the clients' own; "" passes theirs on.
+        anthropic_key: The same for ``anthropic``.
         timeout_s: Longest wait for the teacher's first byte.
         client: HTTP client towards the teacher: ``pool`` (own, fast) or ``aiohttp``.
         proxy: HTTP proxy on the way to the teacher, "" for none; ``HTTPS_PROXY`` where not set.
@@ -40,6 +42,8 @@ class GatewaySettings:
     port: int = 8411
     upstream: str = "https://api.openai.com/v1"
     anthropic: str = "https://api.anthropic.com/v1"
+    upstream_key: str = field(default="", repr=False)
+    anthropic_key: str = field(default="", repr=False)
     timeout_s: float = 600.0
     client: str = "pool"
     proxy: str = ""

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 OURS = frozenset({b"host", b"content-length", b"expect"})
 """The connection to the teacher is ours: its host, its framing."""
 
+AUTHORIZATION = "authorization"
+CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key"})
+"""Where clients put theirs; none of them goes along with a key of ours."""
+
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-zA-Z]+")
 # No space and no control character; what the client percent-encoded, or did not, stays as it is.
 _TARGET = re.compile(r"(?:[/?][!-~\x80-\xff]*)?")
@@ -31,7 +35,8 @@ class RequestHead:
 
     Args:
         origin: The teacher.
-        api_key: Sent in place of the client's own ``Authorization``; None passes the client's on.
+        api_key: Sent in place of the client's own credential; None passes the client's on.
+        key_field: The field it goes in: ``authorization`` (as ``Bearer``) or another, as it is.
 
     Raises:
         BadSetting: The key holds a line break.
@@ -39,13 +44,13 @@ class RequestHead:
 
     __slots__ = ("_base_path", "_fixed", "_prefixes", "_starts")
 
-    def __init__(self, origin: Origin, api_key: str | None = None) -> None:
+    def __init__(self, origin: Origin, api_key: str | None = None, key_field: str = AUTHORIZATION) -> None:
         self._base_path = origin.base_path
         self._fixed = f" HTTP/1.1\r\nhost: {origin.authority}".encode("latin-1")
         dropped = HOP_BY_HOP | OURS
         if api_key is not None:
-            self._fixed += b"\r\nauthorization: " + authorization_of(api_key).encode("latin-1")
-            dropped |= {b"authorization"}
+            self._fixed += f"\r\n{key_field}: {credential_of(api_key, key_field)}".encode("latin-1")
+            dropped |= CREDENTIALS
         self._prefixes = _Prefixes(dropped)
         self._starts: dict[tuple[str, str], bytes] = {}
 
@@ -108,8 +113,8 @@ class _Prefixes(dict[bytes, bytes]):
         return prefix
 
 
-def authorization_of(api_key: str) -> str:
-    """Return the ``Authorization`` field for a key.
+def credential_of(api_key: str, key_field: str = AUTHORIZATION) -> str:
+    """Return the value of the field that carries a key.
 
     Raises:
         BadSetting: The key holds what no header field can.
@@ -119,7 +124,7 @@ def authorization_of(api_key: str) -> str:
             "The teacher's API key holds a line break or another character that no header field can.",
             hint="Look at how it is set: a key read from a file often ends with a line break.",
         )
-    return f"Bearer {api_key}"
+    return f"Bearer {api_key}" if key_field == AUTHORIZATION else api_key
 
 
 def check_fields(headers: Headers) -> None:

@@ -12,7 +12,14 @@ from yarl import URL
 
 from offramp.upstream.aiohttp_errors import FOREIGN, TRANSLATION
 from offramp.upstream.errors import translate
-from offramp.upstream.head import OURS, authorization_of, check_fields, check_target
+from offramp.upstream.head import (
+    AUTHORIZATION,
+    CREDENTIALS,
+    OURS,
+    check_fields,
+    check_target,
+    credential_of,
+)
 from offramp.upstream.origin import Origin
 from offramp.upstream.port import Headers, Timeouts, end_to_end
 
@@ -36,7 +43,8 @@ class OpenAIUpstream:
     Args:
         base_url: As clients write it: ``https://api.openai.com/v1``; ``/v1`` is added where only a host
             is named.
-        api_key: Sent in place of the client's own ``Authorization``; None passes the client's on.
+        api_key: Sent in place of the client's own credential; None passes the client's on.
+        key_field: The field it goes in: ``authorization`` (as ``Bearer``) or another, as it is.
         timeouts: How long to wait.
         connect_retries: Further tries where no connection could be made. Nothing else is tried again:
             once a request is on its way, the teacher may have begun to answer (and to bill).
@@ -53,6 +61,7 @@ class OpenAIUpstream:
         base_url: str,
         *,
         api_key: str | None = None,
+        key_field: str = AUTHORIZATION,
         timeouts: Timeouts | None = None,
         connect_retries: int = 1,
         retry_pause_s: float = 0.1,
@@ -61,7 +70,7 @@ class OpenAIUpstream:
     ) -> None:
         self._origin = Origin.parse(base_url)
         self.base_url = self._origin.base_url
-        self._authorization = None if api_key is None else authorization_of(api_key)
+        self._credential = None if api_key is None else (key_field, credential_of(api_key, key_field))
         self._proxy = proxy
         self._tls = tls
         self._timeouts = timeouts or Timeouts()
@@ -111,13 +120,14 @@ class OpenAIUpstream:
         return self._session
 
     def _fields(self, headers: Headers) -> CIMultiDict[str]:
-        kept = [field for field in end_to_end(headers) if field[0] not in OURS]
+        dropped = OURS if self._credential is None else OURS | CREDENTIALS
+        kept = [field for field in end_to_end(headers) if field[0] not in dropped]
         check_fields(kept)
         fields = CIMultiDict(
             [(name.decode("latin-1"), value.decode("utf-8", "surrogateescape")) for name, value in kept]
         )
-        if self._authorization is not None:
-            fields["authorization"] = self._authorization
+        if self._credential is not None:
+            fields.add(*self._credential)
         return fields
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from offramp.core.errors import BadSetting
+from offramp.upstream.head import AUTHORIZATION
 from offramp.upstream.pool import PooledUpstream
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def open_upstream(
     base_url: str,
     *,
     api_key: str | None = None,
+    key_field: str = AUTHORIZATION,
     timeouts: Timeouts | None = None,
     client: Client = "pool",
     proxy: str | None = None,
@@ -28,7 +30,8 @@ def open_upstream(
 
     Args:
         base_url: As clients write it: ``https://api.openai.com/v1``.
-        api_key: Sent in place of the client's own ``Authorization``; None passes the client's on.
+        api_key: Sent in place of the client's own credential; None passes the client's on.
+        key_field: The field it goes in: ``authorization`` (as ``Bearer``) or another, as it is.
         timeouts: How long to wait.
         client: ``pool`` is offramp's own and several times cheaper per call; ``aiohttp`` knows proxies.
         proxy: URL of the HTTP proxy on the way; with one, the client is always aiohttp.
@@ -43,13 +46,15 @@ def open_upstream(
             hint="Use pool, unless the teacher needs another.",
         )
     if proxy is None and client == "pool":
-        return PooledUpstream(base_url, api_key=api_key, timeouts=timeouts, tls=tls)
+        return PooledUpstream(base_url, api_key=api_key, key_field=key_field, timeouts=timeouts, tls=tls)
     if proxy is not None:
         _check_proxy(proxy)
     # Its import takes time and memory that nobody needs who has no proxy.
     from offramp.upstream.openai import OpenAIUpstream  # noqa: PLC0415 - see above
 
-    return OpenAIUpstream(base_url, api_key=api_key, timeouts=timeouts, proxy=proxy, tls=tls)
+    return OpenAIUpstream(
+        base_url, api_key=api_key, key_field=key_field, timeouts=timeouts, proxy=proxy, tls=tls
+    )
 
 
 def _check_proxy(proxy: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from offramp.core.errors import UpstreamError
 from offramp.upstream.connection import Connection, Response
 from offramp.upstream.dial import Dialer
-from offramp.upstream.head import RequestHead
+from offramp.upstream.head import AUTHORIZATION, RequestHead
 from offramp.upstream.origin import Origin
 from offramp.upstream.port import Timeouts
 
@@ -38,7 +38,8 @@ class PooledUpstream:
     Args:
         base_url: As clients write it: ``https://api.openai.com/v1``; ``/v1`` is added where only a host
             is named; ``http+unix://%2Frun%2Fvllm.sock/v1`` for a Unix socket.
-        api_key: Sent in place of the client's own ``Authorization``; None passes the client's on.
+        api_key: Sent in place of the client's own credential; None passes the client's on.
+        key_field: The field it goes in: ``authorization`` (as ``Bearer``) or another, as it is.
         timeouts: How long to wait.
         connect_retries: Further tries where no connection could be made.
         retry_pause_s: Pause before each further try, in seconds.
@@ -53,6 +54,7 @@ class PooledUpstream:
         base_url: str,
         *,
         api_key: str | None = None,
+        key_field: str = AUTHORIZATION,
         timeouts: Timeouts | None = None,
         connect_retries: int = 1,
         retry_pause_s: float = 0.1,
@@ -61,7 +63,7 @@ class PooledUpstream:
         origin = Origin.parse(base_url)
         self.base_url = origin.base_url
         self._timeouts = timeouts or Timeouts()
-        self._head = RequestHead(origin, api_key)
+        self._head = RequestHead(origin, api_key, key_field)
         self._dialer = Dialer(
             origin,
             timeout_s=self._timeouts.connect,

@@ -191,6 +191,13 @@ def test_recording_that_is_off_is_noticed(settings: Settings) -> None:
     assert store.recording(off).level is Level.WARN
 
 
+@pytest.mark.parametrize(("host", "level"), [("127.0.0.1", Level.OK), ("0.0.0.0", Level.FAIL)])
+def test_an_open_address_without_keys_is_a_failure(settings: Settings, host: str, level: Level) -> None:
+    found = store.binding(replace(settings, gateway=replace(settings.gateway, host=host)))
+    assert found.level is level
+    assert not settings.home.exists()
+
+
 def test_every_check_says_what_to_do_where_something_is_wrong(settings: Settings) -> None:
     findings = list(examine(settings, network=False))
     assert len(findings) >= 10

@@ -22,6 +22,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     store.recording,
     store.base_model,
     machine.port,
+    store.binding,
     teacher.upstream,
     teacher.anthropic,
     teacher.proxy,

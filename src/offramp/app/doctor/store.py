@@ -6,9 +6,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offramp.access.guard import check_binding, is_loopback
 from offramp.app.build import build
 from offramp.app.doctor.finding import Finding, failure, warning, well
-from offramp.core.errors import OfframpError
+from offramp.app.recording import alarm_of, recording_of
+from offramp.app.security import keys_of
+from offramp.core.errors import BadSetting, OfframpError
 
 if TYPE_CHECKING:
     from offramp.config import Settings
@@ -56,4 +59,33 @@ def recording(settings: Settings) -> Finding:
     """Is recording on, and whole?"""
     if not settings.record.enabled:
         return warning("recording", "off", "Set [record] enabled = true, or nothing is ever learned.")
-    return well("recording", "on")
+    if not settings.store_path.exists():
+        return well("recording", "on")
+    app = build(settings)
+    try:
+        alarm = alarm_of(recording_of(app))
+    except OfframpError:
+        return well("recording", "on; the store does not open")
+    finally:
+        app.close()
+    if alarm:
+        return warning("recording", alarm.rstrip("."), "See the log of `offramp serve`.")
+    return well("recording", "on, nothing lost")
+
+
+def binding(settings: Settings) -> Finding:
+    """Is the gateway open to others without keys?"""
+    host = settings.gateway.host
+    if is_loopback(host):
+        return well("binding", f"{host}: this machine only")
+    app = build(settings) if settings.store_path.exists() else None
+    try:
+        check_binding(host, 0 if app is None else len(keys_of(app).all()))
+    except BadSetting as error:
+        return failure("binding", error.message.rstrip("."), error.hint)
+    except OfframpError:
+        return well("binding", f"{host}; the store does not open")
+    finally:
+        if app is not None:
+            app.close()
+    return well("binding", f"{host}, with keys")
