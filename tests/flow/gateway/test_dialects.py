@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import anthropic
 import pytest
+from tests.flow.gateway.world import CLAUDE
 from yarl import URL
 
 from offramp.core.call import Answer, Dialect
@@ -19,9 +20,6 @@ from offramp.upstream.serving import Server
 
 if TYPE_CHECKING:
     from tests.flow.gateway.world import CLAUDE, World
-
-
-from tests.flow.gateway.world import CLAUDE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

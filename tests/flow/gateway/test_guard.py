@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 import anthropic
 import openai
 import pytest
+from tests.flow.gateway.world import CLAUDE, ask, get, post, raw
 
 from offramp.core.admission import Admission, Refusal
 
 if TYPE_CHECKING:
     from tests.flow.gateway.world import CLAUDE, World
-
-
-from tests.flow.gateway.world import CLAUDE, ask, get, post, raw
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

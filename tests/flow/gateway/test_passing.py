@@ -11,15 +11,13 @@ import openai
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.flow.gateway.world import HELLO, TOOLS, USAGE, ask, post, raw
 from yarl import URL
 
 from offramp.testing.scripted_teacher import Scripted, says, streamed, whole
 
 if TYPE_CHECKING:
     from tests.flow.gateway.world import World
-
-
-from tests.flow.gateway.world import HELLO, TOOLS, USAGE, ask, post, raw
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.flow.gateway.world import BOOKING, HELLO, TOOLS, USAGE, ask, ask_raw
 
 from offramp.core.call import Answer
 from offramp.core.decision import Routing
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from tests.flow.gateway.world import World
 
     from offramp.core.json import JsonObject
-
-
-from tests.flow.gateway.world import BOOKING, HELLO, TOOLS, USAGE, ask, ask_raw
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

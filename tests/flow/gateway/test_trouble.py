@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import openai
 import pytest
+from tests.flow.gateway.world import HELLO, ask, eventually, get, post
 
 import offramp
 from offramp.gateway import Gateway, Metric
@@ -21,9 +22,6 @@ from offramp.upstream.serving import Server
 
 if TYPE_CHECKING:
     from tests.flow.gateway.world import World
-
-
-from tests.flow.gateway.world import HELLO, ask, eventually, get, post
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
