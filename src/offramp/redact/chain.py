@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import re2
 
-from offramp.redact import contact, identity, network, secret
+from offramp.redact import assigned, contact, document, identity, national, network, provider, secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,20 +20,26 @@ if TYPE_CHECKING:
 RULES: tuple[Rule, ...] = (
     secret.PRIVATE_KEY,
     secret.JWT,
-    secret.API_KEY,
+    provider.API_KEY,
+    provider.UNPREFIXED_KEY,
     secret.SLACK_HOOK,
     secret.BLOB,
     network.USERINFO,
     network.QUERY,
     secret.BEARER,
-    secret.ASSIGNED,
-    secret.MARKUP,
-    secret.SPOKEN,
+    assigned.HASH,
+    assigned.ASSIGNED,
+    assigned.MARKUP,
+    assigned.SPOKEN,
+    assigned.CONFIGURED,
     secret.AWS_SECRET,
     contact.EMAIL,
     identity.IBAN,
     identity.CARD,
+    document.BIRTH,
+    *national.RULES,
     identity.SSN,
+    document.PAPER,
     network.IPV6,
     network.IPV4,
     contact.PHONE,
@@ -80,18 +86,18 @@ class Chain:
         self._screen.Compile()
         self._hinted = hinted
 
-    def _worth(self, raw: bytes) -> list[int]:
+    def _worth(self, raw: bytes, context: bytes) -> list[int]:
         """Return the indices of the rules that may find something, in order of precedence."""
-        hits = [self._hinted[index] for index in self._screen.Match(raw) or ()]
+        hits = [self._hinted[index] for index in self._screen.Match(context + raw) or ()]
         return sorted(i for i in (*hits, *self._unhinted) if len(raw) >= self._rules[i].shortest)
 
     def apply(self, text: str, name: str = "") -> Rewritten:
         """Replace what the rules find in ``text``; ``name`` is the JSON key it stands under."""
         raw = text.encode("utf-8", "surrogatepass")
-        worth = self._worth(raw)
+        context = f"{name}: ".encode("utf-8", "surrogatepass") if name else b""
+        worth = self._worth(raw, context)
         if not worth:
             return Rewritten(text)
-        context = f"{name}: ".encode("utf-8", "surrogatepass") if name else b""
         result = Rewritten(text)
         edits: list[tuple[int, int, bytes]] = []
         for rule, start, end, value, made in self._claims(raw, context, worth):

@@ -34,7 +34,7 @@ EMAIL = Rule(
 )
 
 
-def surrogate_phone(found: Found, keyed: Keyed) -> str | None:
+def surrogate_phone(found: Found, keyed: Keyed, least: int = 7) -> str | None:
     """Lay digits of a number that cannot be dialled into the same format.
 
     The stand-ins lie where no plan assigns numbers: area code 555 (North America), country code 999
@@ -44,7 +44,7 @@ def surrogate_phone(found: Found, keyed: Keyed) -> str | None:
         return None
     number, extension = _split_extension(found.value)
     digits = re.sub(r"\D", "", number)
-    if not 7 <= len(digits) <= 15:
+    if not least <= len(digits) <= 15:
         return None
     mark, rest = _plan(number, digits)
     if digits.startswith(mark):
@@ -120,7 +120,7 @@ def surrogate_bare_phone(found: Found, keyed: Keyed) -> str | None:
     """Digits of no telling shape are a phone number where the words before them say so."""
     if not (_CONTEXT.search(found.before) or re.match(r"[-\s]*(?:office|fax)\b", found.after, re.IGNORECASE)):
         return None
-    return surrogate_phone(found, keyed)
+    return surrogate_phone(found, keyed, least=6)
 
 
 BARE_PHONE = Rule(

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import re
 
+from offramp.redact.checksum import luhn_digit
 from offramp.redact.keyed import Keyed, lay
 from offramp.redact.rule import EDGE, Found, Rule
 
 _TEST_RANGE = "400000"
-
-
-def luhn_digit(digits: str) -> str:
-    """Return the check digit that makes ``digits`` valid under Luhn's rule (ISO/IEC 7812)."""
-    total = 0
-    for place, char in enumerate(reversed(digits)):
-        doubled = int(char) * 2 if place % 2 == 0 else int(char)
-        total += doubled - 9 if doubled > 9 else doubled
-    return str(-total % 10)
 
 
 def surrogate_card(found: Found, keyed: Keyed) -> str | None:

@@ -13,7 +13,7 @@ from offramp.redact.chain import Chain, Rewritten
 from offramp.redact.keyed import Keyed
 from offramp.redact.masked import Masked
 from offramp.redact.namemask import NameMask
-from offramp.redact.secret import surrogate_field
+from offramp.redact.assigned import surrogate_field
 from offramp.redact.zones import LITERAL, decode_literal, is_json
 
 if TYPE_CHECKING:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
+    from offramp.core.json import JsonObject
     from offramp.engine.worker import Question
 
     Propose = Callable[[Sequence[Question]], Sequence[Proposal]]
@@ -54,10 +57,28 @@ class Specialists:
         return Proposal(BOOKING if text == "book" else Answer(text), 0.75)
 
 
+@dataclass(frozen=True)
+class Hidden:
+    """Shouts the request, and whispers the answer."""
+
+    value: Any
+
+    def restore(self, answer: Any) -> Any:
+        return json.loads(json.dumps(answer).lower())
+
+
+def shout(request: JsonObject) -> Hidden:
+    if request["say"] == "unclear":
+        raise EngineError("No way back.")
+    return Hidden({"say": request["say"].upper()})
+
+
 @contextlib.asynccontextmanager
-async def serving(path: Path, propose: Propose) -> AsyncIterator[asyncio.Task[None]]:
+async def serving(
+    path: Path, propose: Propose, mask: Callable[[JsonObject], Hidden] | None = None
+) -> AsyncIterator[asyncio.Task[None]]:
     ready = asyncio.Event()
-    task = asyncio.create_task(Worker(propose).serve(path, ready=ready.set))
+    task = asyncio.create_task(Worker(propose, mask=mask).serve(path, ready=ready.set))
     waiting = asyncio.create_task(ready.wait())
     await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
     try:
@@ -95,6 +116,48 @@ async def test_a_question_is_answered(remote: RemoteSpecialists) -> None:
 
 async def test_tool_calls_travel_whole(remote: RemoteSpecialists) -> None:
     assert (await ask(remote, "book")).answer == BOOKING
+
+
+@pytest_asyncio.fixture
+async def masking(path: Path) -> AsyncIterator[tuple[RemoteSpecialists, list[str]]]:
+    seen: list[str] = []
+
+    def propose(questions: Sequence[Question]) -> list[Proposal]:
+        seen.extend(question.request["say"] for question in questions)
+        calls = (ToolCall("Book", {"To": question.request["say"]}) for question in questions)
+        return [
+            Proposal(None if question.request["say"] == "NONE" else Answer("GIVEN", (call,)), 0.5)
+            for question, call in zip(questions, calls, strict=True)
+        ]
+
+    async with serving(path, propose, shout):
+        made = RemoteSpecialists(path, timeout_s=30)
+        yield made, seen
+        await made.close()
+
+
+async def test_a_specialist_sees_the_masked_request_and_the_client_gets_the_original(
+    masking: tuple[RemoteSpecialists, list[str]],
+) -> None:
+    remote, seen = masking
+    proposal = await ask(remote, "oslo")
+    assert seen == ["OSLO"]
+    assert proposal == Proposal(Answer("given", (ToolCall("Book", {"to": "oslo"}),)), 0.5)
+
+
+async def test_no_answer_to_a_masked_request_is_none(masking: tuple[RemoteSpecialists, list[str]]) -> None:
+    assert (await ask(masking[0], "none")).answer is None
+
+
+async def test_a_request_that_cannot_be_masked_defers_and_no_other(
+    masking: tuple[RemoteSpecialists, list[str]],
+) -> None:
+    remote, seen = masking
+    good, bad = await asyncio.gather(ask(remote, "oslo"), ask(remote, "unclear"), return_exceptions=True)
+    assert isinstance(good, Proposal)
+    assert isinstance(bad, EngineError)
+    assert "No way back" in str(bad)
+    assert set(seen) == {"OSLO"}
 
 
 async def test_no_answer_travels_as_none(remote: RemoteSpecialists) -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from offramp.redact import secret
-from offramp.redact.secret import surrogate_field
+from offramp.redact import assigned, provider, secret
+from offramp.redact.assigned import surrogate_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ BODY = "Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8Qr9St0Uv1Wx2"
     ],
 )
 def test_a_key_keeps_the_prefix_that_tells_whose_it_is(apply: Apply, prefix: str, body: str) -> None:
-    made = apply(secret.API_KEY, f"key {prefix}{body} end")
+    made = apply(provider.API_KEY, f"key {prefix}{body} end")
     assert re.fullmatch(rf"key {re.escape(prefix)}\S+EXAMPLE end", made)
     assert body not in made
     assert len(made) == len(f"key {prefix}{body} end")
@@ -99,7 +99,7 @@ def test_an_aws_secret_is_masked_near_its_name_only(apply: Apply) -> None:
     ],
 )
 def test_an_assigned_secret_is_masked(apply: Apply, text: str) -> None:
-    assert re.search(r"pw-[a-z]{10}-example|EXAMPLE", apply(secret.ASSIGNED, text))
+    assert re.search(r"pw-[a-z]{10}-example|EXAMPLE", apply(assigned.ASSIGNED, text))
 
 
 @pytest.mark.parametrize(
@@ -119,16 +119,16 @@ def test_an_assigned_secret_is_masked(apply: Apply, text: str) -> None:
     ],
 )
 def test_what_is_no_secret_stays(apply: Apply, text: str) -> None:
-    assert apply(secret.ASSIGNED, text) == text
+    assert apply(assigned.ASSIGNED, text) == text
 
 
 def test_a_spoken_password_is_masked(apply: Apply) -> None:
-    assert apply(secret.SPOKEN, "my password is hunter2, thanks").endswith("-example, thanks")
-    assert apply(secret.SPOKEN, "the password is wrong") == "the password is wrong"
+    assert apply(assigned.SPOKEN, "my password is hunter2, thanks").endswith("-example, thanks")
+    assert apply(assigned.SPOKEN, "the password is wrong") == "the password is wrong"
 
 
 def test_a_password_in_markup_is_masked(apply: Apply) -> None:
-    made = apply(secret.MARKUP, '<Pass encoding="base64">NjllNWU5ZWMw</Pass>')
+    made = apply(assigned.MARKUP, '<Pass encoding="base64">NjllNWU5ZWMw</Pass>')
     assert re.fullmatch(r'<Pass encoding="base64">pw-[a-z]{10}-example</Pass>', made)
 
 
@@ -141,7 +141,7 @@ def test_encoded_content_leaves_nothing_behind(apply: Apply) -> None:
 
 def test_a_token_is_the_same_surrogate_in_a_field_and_in_text(apply: Apply, keyed: Keyed) -> None:
     token = f"ghp_{BODY}"
-    assert surrogate_field("token", token, keyed) == apply(secret.API_KEY, token)
+    assert surrogate_field("token", token, keyed) == apply(provider.API_KEY, token)
 
 
 @pytest.mark.parametrize(
