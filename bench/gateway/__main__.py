@@ -19,7 +19,7 @@ if __package__ in {None, ""}:
     # Run as a folder: its modules are imported by their full names, and never shadow others.
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from bench.gateway import fidelity, machine, tables, targets
+from bench.gateway import fidelity, machine, page, tables, targets
 from bench.gateway.environments import default_cache
 from bench.gateway.measure import FULL, LIGHT, QUICK, SATURATED, STREAMED, Bench, Standing
 from bench.gateway.peers.catalog import catalog, default_offramp
@@ -49,7 +49,7 @@ def main() -> None:
     print(tables.header(described, standings.values()), flush=True)
     with tempfile.TemporaryDirectory() as folder, Upstream(Path(folder)) as upstream:
         parts = tuple(part for section in asked.sections for part in SECTIONS[section])
-        bench = Bench(upstream, _effort(asked), asked.realtime, parts)
+        bench = Bench(upstream, _effort(asked), asked.realtime, parts, asked.same_body)
         if parts:
             bench.rounds(peers, standings)
         if "fidelity" in asked.sections:
@@ -58,6 +58,8 @@ def main() -> None:
     verdicts = targets.judge(standings, soaked)
     print(_report(list(standings.values()), soaked, verdicts, asked.sections))
     print(f"\n{time.monotonic() - started:.0f} s in all")
+    if asked.page:
+        asked.page.write_text(page.page(described, list(standings.values()), verdicts))
     if asked.json:
         result = {
             "machine": described,
@@ -81,8 +83,12 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--sections", type=_sections, default=list(SECTIONS), help=", ".join(SECTIONS))
     parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--page", type=Path, help="write the summary of docs/benchmarks.md to this file")
     parser.add_argument(
         "--cache", type=Path, default=default_cache(), help="environments of the peers (%(default)s)"
+    )
+    parser.add_argument(
+        "--same-body", action="store_true", help="one request for all: does a cache help anybody?"
     )
     parser.add_argument("--no-install", action="store_true", help="use only peers that are installed already")
     parser.add_argument(

@@ -58,6 +58,7 @@ class Plan:
         seconds: How long new requests are sent.
         calls: Most requests; 0 is no limit.
         first: Number of the first request: no two requests of a run are alike.
+        same_body: Send one and the same request each time instead, to see whether anything is cached.
     """
 
     port: int
@@ -70,6 +71,7 @@ class Plan:
     seconds: float = 3.0
     calls: int = 0
     first: int = 0
+    same_body: bool = False
 
 
 @dataclass(slots=True)
@@ -96,11 +98,12 @@ class Source:
     def __init__(self, plan: Plan) -> None:
         self._templates = templates(plan.size, plan.model, stream=plan.stream)
         self._number = plan.first
+        self._same = plan.same_body
         self._heads = [_head(plan, len(one.body(0))) for one in self._templates]
 
     def take(self) -> bytes:
         """Return the next request."""
-        number = self._number
+        number = 0 if self._same else self._number
         self._number += 1
         at = number % len(self._templates)
         return self._heads[at] + self._templates[at].body(number)

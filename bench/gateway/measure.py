@@ -130,12 +130,14 @@ class Bench:
         effort: How long each part takes.
         realtime: Light load under a real-time priority.
         sections: Parts to measure.
+        same_body: One and the same request each time.
     """
 
     upstream: Upstream
     effort: Effort
     realtime: bool = False
     sections: tuple[str, ...] = (*SATURATED, *STREAMED, *LIGHT)
+    same_body: bool = False
 
     def rounds(self, peers: Sequence[Peer], standings: dict[str, Standing]) -> None:
         """Give every gateway its turn in every round; each round starts with another one."""
@@ -210,7 +212,14 @@ class Bench:
         """Return the simplest load for a gateway: 2 KB, 32 connections, closed loop."""
         peer = gateway.peer
         first = next(_NUMBERS) * _RUN
-        return Plan(port=gateway.port, path=peer.path, model=peer.model, seconds=seconds, first=first)
+        return Plan(
+            port=gateway.port,
+            path=peer.path,
+            model=peer.model,
+            seconds=seconds,
+            first=first,
+            same_body=self.same_body,
+        )
 
     def _plan_of(self, gateway: Gateway, part: str) -> Plan:
         effort, peer = self.effort, gateway.peer

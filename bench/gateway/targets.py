@@ -99,7 +99,12 @@ def _times_less(standings: dict[str, Standing], size: str, peer: str, wanted: fl
     )
     found = [(kind, times(standings, peer, size, ours)) for kind, ours in kinds]
     return [
-        Verdict(f"{promise} ({kind})", _say(one, 1, "x"), _known(one, one.median >= wanted))
+        Verdict(
+            f"{promise} ({kind})",
+            _say(one, 1 if wanted > 1 else 2, "x"),
+            # "Below" is more than once; "4 times below" is four times or more.
+            _known(one, one.median >= wanted if wanted > 1 else one.median > 1),
+        )
         for kind, one in found
     ]
 

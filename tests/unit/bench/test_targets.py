@@ -81,3 +81,11 @@ def test_a_process_that_came_later_counts_from_its_start() -> None:
 def test_a_table_is_aligned() -> None:
     lines = table("T", ["name", "x"], [["a", "1"], ["long name", "100"]]).splitlines()
     assert lines[1:] == ["T", "name         x", "-" * 14, "a            1", "long name  100"]
+
+
+def test_as_much_as_a_router_is_not_below_it() -> None:
+    standings = {
+        OURS: standing(OURS, {"2k": measured(50)}),
+        "vllm-router": standing("vllm-router", {"2k": measured(50)}),
+    }
+    assert verdict_of(judge(standings, None), "2 KB: below vllm-router (gateway").word == "FAIL"
