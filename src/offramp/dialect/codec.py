@@ -18,6 +18,7 @@ _DONE = b"[DONE]"
 _DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
 _LONG = b"0" * 19
 _PIECES = 4
+_SHORT = 16
 
 
 def encode(value: object) -> bytes:
@@ -77,29 +78,36 @@ def events(stream: bytes) -> Iterator[bytes]:
     """
     if b"\r" in stream:
         stream = stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    data: list[bytes] = []
-    for line in stream.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
-        if not line:
-            if data:
-                yield b"\n".join(data)
-                data = []
-        elif line.startswith(b"data:"):
-            data.append(line[6:] if line[5:6] == b" " else line[5:])
-        elif line == b"data":
-            data.append(b"")
-    if data:
-        yield b"\n".join(data)
+    for block in stream.removeprefix(b"\xef\xbb\xbf").split(b"\n\n"):
+        if block.startswith(b"data: ") and b"\n" not in block:
+            yield block[6:]
+        elif block:
+            data = [_value(line) for line in block.split(b"\n") if line.startswith(b"data")]
+            lines = [value for value in data if value is not None]
+            if lines:
+                yield b"\n".join(lines)
 
 
-def ends(data: bytes) -> bool:
-    """Whether an event's data is OpenAI's mark for the end of a stream."""
-    return data.strip() == _DONE
+def _value(line: bytes) -> bytes | None:
+    """Return the value of a line's ``data`` field, None where its field has a longer name."""
+    name, _, value = line.partition(b":")
+    return value.removeprefix(b" ") if name == b"data" else None
 
 
-def payload(data: bytes) -> Any:
-    """Decode an event's data as clients do: bytes that are no UTF-8 are U+FFFD; None where it is no JSON."""
-    found = decode(data)
-    return decode(data.decode("utf-8", "replace").encode()) if found is None else found
+def payloads(stream: bytes) -> Iterator[Any]:
+    """Yield what each event of a stream holds; it ends at OpenAI's ``[DONE]``, which is yielded as ``DONE``.
+
+    Events are decoded as clients do: bytes that are no UTF-8 are U+FFFD. What is no JSON is None.
+    """
+    numbers = _LONG in stream.translate(_DIGITS)
+    for data in events(stream):
+        if len(data) < _SHORT and data.strip() == _DONE:
+            yield DONE
+            return
+        try:
+            yield json.loads(data) if numbers else orjson.loads(data)
+        except (ValueError, RecursionError):
+            yield decode(data.decode("utf-8", "replace").encode())
 
 
 def cut(text: str) -> list[str]:

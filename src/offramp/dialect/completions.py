@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from offramp.core.call import Dialect
 from offramp.dialect.chat.stream import wants_usage
-from offramp.dialect.codec import DONE, cut, encode, ends, event, events, payload
+from offramp.dialect.codec import DONE, cut, encode, event, payloads
 from offramp.dialect.fields import child, given, objects, text, without
 from offramp.dialect.form import EVENTS, JSON, Folded, Form, broken, damaged, openai_error
 
@@ -106,10 +106,9 @@ def _fold(stream: bytes) -> Folded:
     choices: dict[int, JsonObject] = {}
     usage = error = None
     done = False
-    for data in events(stream):
-        chunk = payload(data)
-        done = done or ends(data)
-        if chunk is None and not ends(data):
+    for chunk in payloads(stream):
+        done = chunk is DONE
+        if chunk is None:
             error = error or damaged()
         if not isinstance(chunk, dict):
             continue

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offramp.dialect.codec import cut, decode, encode, encode_text, event, events, payload
+from offramp.dialect.codec import DONE, cut, decode, encode, encode_text, event, events, payloads
 
 
 @given(
@@ -59,9 +59,9 @@ def test_a_text_is_cut_into_its_pieces(text: str) -> None:
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"))), st.sampled_from([b"\n", b"\r\n", b"\r"]))
-def test_events_come_back(payloads: list[str], newline: bytes) -> None:
-    stream = b"".join(map(event, payloads)).replace(b"\n", newline)
-    assert [payload(data) for data in events(stream)] == payloads
+def test_events_come_back(sent: list[str], newline: bytes) -> None:
+    stream = b"".join(map(event, sent)).replace(b"\n", newline)
+    assert list(payloads(stream)) == sent
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,15 @@ def test_events_are_read_as_the_standard_says(stream: bytes, found: list[bytes])
 
 
 def test_bytes_that_are_no_text_are_read_as_clients_do() -> None:
-    assert payload(b'{"a":"\xff"}') == {"a": "\ufffd"}
+    assert list(payloads(b'data: {"a":"\xff"}\n\n')) == [{"a": "\ufffd"}]
+
+
+def test_a_stream_ends_at_its_mark() -> None:
+    assert list(payloads(b"data: 1\n\ndata: {\n\ndata: [DONE] \n\ndata: 2\n\n")) == [1, None, DONE]
+
+
+def test_a_long_number_in_a_stream_is_exact() -> None:
+    assert list(payloads(b"data: 123456789012345678901234567890\n\n")) == [123456789012345678901234567890]
 
 
 def test_a_named_event_has_its_name_first() -> None:

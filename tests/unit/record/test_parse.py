@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offramp.core.call import Answer, Usage, answer_of
+from offramp.core.call import Answer, Dialect, Usage, answer_of, last_user_text
 from offramp.record.exchange import Exchange
 from offramp.record.parse import Parser
 
@@ -116,6 +116,13 @@ def test_tools_and_tool_calls_count_as_tokens(parser: Parser) -> None:
     [
         ("gzip", gzip.compress(json.dumps(RESPONSE).encode())),
         ("deflate", zlib.compress(json.dumps(RESPONSE).encode())),
+        ("deflate", zlib.compress(json.dumps(RESPONSE).encode())[2:-4]),
+        (
+            "GZip",
+            gzip.compress(json.dumps(RESPONSE).encode()[:9])
+            + gzip.compress(json.dumps(RESPONSE).encode()[9:]),
+        ),
+        ("identity", json.dumps(RESPONSE).encode()),
     ],
 )
 def test_a_compressed_response_is_read(parser: Parser, encoding: str, packed: bytes) -> None:
@@ -127,6 +134,8 @@ def test_a_compressed_response_is_read(parser: Parser, encoding: str, packed: by
     [
         (b"<html>CANARY</html>", {"content_type": "text/html", "status": 502}),
         (b"CANARY", {"content_encoding": "br"}),
+        (b"CANARY", {"content_encoding": "zstd"}),
+        (b"CANARY", {"content_encoding": "deflate"}),
         (b"CANARY", {"content_encoding": "gzip"}),
         (b'["CANARY"]', {}),
         (b"", {}),
@@ -164,3 +173,113 @@ def test_any_bytes_become_a_call(request: bytes, response: bytes, stream: bool) 
 )
 def test_hostile_json_becomes_a_call(parser: Parser, body: bytes) -> None:
     assert parser.parse(Exchange(body, body, 0.0)).id
+
+
+@pytest.mark.parametrize("depth", [200, 300, 900, 1000, 1020, 3000])
+def test_json_of_any_depth_becomes_a_call(parser: Parser, depth: int) -> None:
+    deep = (
+        b'{"messages":[{"role":"user","content":"x"}],"user":"jane","tools":'
+        + b"[" * depth
+        + b"]" * depth
+        + b"}"
+    )
+    for dialect in Dialect:
+        call = parser.parse(Exchange(deep, deep, 0.0, dialect=dialect))
+        assert "jane" not in repr(call.request.get("user"))
+
+
+ANSWERS: dict[Dialect, tuple[dict[str, Any], dict[str, Any]]] = {
+    Dialect.CHAT: (
+        {"messages": [{"role": "user", "content": "CANARY"}]},
+        {"choices": [{"index": 0, "message": {"content": "CANARY"}, "finish_reason": "stop"}]},
+    ),
+    Dialect.RESPONSES: (
+        {"input": "CANARY"},
+        {
+            "id": "resp_1",
+            "status": "completed",
+            "output": [{"type": "message", "content": [{"type": "output_text", "text": "CANARY"}]}],
+            "usage": {"input_tokens": 7, "output_tokens": 2},
+        },
+    ),
+    Dialect.MESSAGES: (
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "CANARY"}]}]},
+        {
+            "id": "msg_1",
+            "type": "message",
+            "content": [{"type": "text", "text": "CANARY"}],
+            "stop_reason": "end_turn",
+            "usage": {"input_tokens": 7, "output_tokens": 2},
+        },
+    ),
+    Dialect.COMPLETIONS: (
+        {"prompt": "CANARY"},
+        {"id": "cmpl-1", "choices": [{"index": 0, "text": "CANARY", "finish_reason": "stop"}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("dialect", ANSWERS)
+def test_every_dialect_is_recorded_in_chat_form(parser: Parser, dialect: Dialect) -> None:
+    request, response = ANSWERS[dialect]
+    call = parser.parse(exchange(request, response, dialect=dialect))
+    assert last_user_text(call.request) == "xxxxxx"
+    assert answer_of(call.response) == Answer("xxxxxx")
+    assert call.dialect is dialect
+
+
+@pytest.mark.parametrize("dialect", [Dialect.RESPONSES, Dialect.MESSAGES])
+def test_every_dialects_usage_is_counted(parser: Parser, dialect: Dialect) -> None:
+    assert parser.parse(exchange(*ANSWERS[dialect], dialect=dialect)).usage == Usage(7, 2)
+
+
+def test_of_embeddings_the_usage_is_kept_and_no_vector(parser: Parser) -> None:
+    response = {"data": [{"embedding": [0.25, 0.5]}], "usage": {"prompt_tokens": 4, "total_tokens": 4}}
+    call = parser.parse(exchange({"input": "x"}, response, dialect=Dialect.EMBEDDINGS))
+    assert call.usage == Usage(4, 0)
+    assert call.response["data"] == {"shape": [1, 2]}
+
+
+IDENTITIES = [
+    (Dialect.CHAT, {"user": "jane", "metadata": {"run": "jane"}, "prompt_cache_key": "jane"}),
+    (Dialect.MESSAGES, {"metadata": {"user_id": "jane"}}),
+    (Dialect.RESPONSES, {"conversation": "jane", "safety_identifier": "jane"}),
+    (Dialect.RESPONSES, {"conversation": {"id": "jane"}, "previous_response_id": "jane"}),
+    (Dialect.EMBEDDINGS, {"user": "jane"}),
+    (Dialect.COMPLETIONS, {"user": "jane"}),
+]
+
+
+@pytest.mark.parametrize(("dialect", "fields"), IDENTITIES)
+def test_no_dialects_identity_fields_are_kept(
+    parser: Parser, dialect: Dialect, fields: dict[str, Any]
+) -> None:
+    response: dict[str, Any] = {
+        "id": "jane",
+        "user": "jane",
+        "metadata": {"run": "jane"},
+        "output": [],
+        "error": None,
+    }
+    sent = exchange(fields, response if dialect is Dialect.RESPONSES else {"user": "jane"}, dialect=dialect)
+    assert "jane" not in repr(parser.parse(sent))
+
+
+def test_a_continued_response_stays_in_its_session(parser: Parser) -> None:
+    first, second = (
+        exchange({"input": text, **fields}, ANSWERS[Dialect.RESPONSES][1], dialect=Dialect.RESPONSES)
+        for text, fields in (("book", {}), ("to Oslo", {"previous_response_id": "resp_1"}))
+    )
+    one, two = parser.parse(first), parser.parse(second)
+    assert one.session == two.session
+    assert two.request["previous_response_id"] == one.response["id"]
+
+
+def test_part_of_a_message_is_told_by_its_status(parser: Parser) -> None:
+    cut = (
+        b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1"}}\n\n'
+        b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error"}}\n\n'
+    )
+    sent = exchange(response=cut, content_type="text/event-stream", stream=True, dialect=Dialect.MESSAGES)
+    call = parser.parse(sent)
+    assert (call.status, call.response["error"]) == (499, {"type": "overloaded_error"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from offramp.dialect.codec import ends, events, payload
+from offramp.dialect.codec import DONE, payloads
 from offramp.dialect.fields import child, objects
 from offramp.dialect.form import Folded, broken, damaged
 
@@ -67,11 +67,13 @@ class _Choice:
         if isinstance(delta, dict):
             self._delta(delta)
         self.finish = item.get("finish_reason") or self.finish
-        for name, value in item.items():
-            if name == "logprobs":
-                _gather(self.beside.setdefault(name, {}), value)
-            elif value and name not in _OF_CHOICE:
-                self.beside[name] = value
+        if "logprobs" in item:
+            gathered = self.beside.setdefault("logprobs", {})
+            if item["logprobs"]:
+                _gather(gathered, item["logprobs"])
+        for name in item.keys() - _OF_CHOICE:
+            if item[name]:
+                self.beside[name] = item[name]
 
     def _delta(self, delta: JsonObject) -> None:
         for name, value in delta.items():
@@ -135,21 +137,30 @@ class _Stream:
     """The completion as it grows."""
 
     head: JsonObject = field(default_factory=dict)
+    known: set[str] = field(default_factory=lambda: set(_APART))
     choices: dict[int, _Choice] = field(default_factory=dict)
     usage: Any = None
     error: Any = None
 
     def take(self, chunk: JsonObject) -> None:
-        # Groq counts under a name of its own.
-        self.usage = chunk.get("usage") or child(chunk, "x_groq").get("usage") or self.usage
+        if chunk.get("usage"):
+            self.usage = chunk["usage"]
+        elif "x_groq" in chunk:
+            # Groq counts under a name of its own.
+            self.usage = child(chunk, "x_groq").get("usage") or self.usage
         if chunk.get("error"):
             self.error = chunk["error"]
-        for name, value in chunk.items():
-            if value and name not in _APART:
-                self.head.setdefault(name, value)
+        for name in chunk.keys() - self.known:
+            if chunk[name]:
+                self.head[name] = chunk[name]
+                self.known.add(name)
         for item in objects(chunk.get("choices")):
             index = item.get("index")
-            self.choices.setdefault(index if isinstance(index, int) else 0, _Choice()).take(item)
+            place = index if isinstance(index, int) else 0
+            choice = self.choices.get(place)
+            if choice is None:
+                choice = self.choices[place] = _Choice()
+            choice.take(item)
 
     def fold(self, *, done: bool) -> Folded:
         choices = [choice.body(index) for index, choice in sorted(self.choices.items())]
@@ -168,13 +179,11 @@ def fold(stream: bytes) -> Folded:
     """
     folding = _Stream()
     done = False
-    for data in events(stream):
-        if ends(data):
-            done = True
-            break
-        chunk = payload(data)
+    for chunk in payloads(stream):
         if isinstance(chunk, dict):
             folding.take(chunk)
+        elif chunk is DONE:
+            done = True
         elif chunk is None:
             folding.error = folding.error or damaged()
     return folding.fold(done=done)

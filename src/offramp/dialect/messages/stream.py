@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from offramp.dialect.codec import cut, decode, encode_text, event, events, payload
+from offramp.dialect.codec import cut, decode, encode_text, event, payloads
 from offramp.dialect.fields import child, objects, text, without
 from offramp.dialect.form import Folded, broken, damaged
 
@@ -124,8 +124,7 @@ def fold(stream: bytes) -> Folded:
     skipped, as the API's documentation asks of clients.
     """
     folding = _Stream()
-    for data in events(stream):
-        item = payload(data)
+    for item in payloads(stream):
         if isinstance(item, dict):
             folding.take(item)
         elif item is None:

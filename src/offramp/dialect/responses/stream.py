@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from offramp.dialect.codec import cut, ends, event, events, payload
+from offramp.dialect.codec import cut, event, payloads
 from offramp.dialect.fields import child, objects, text
 from offramp.dialect.form import Folded, broken, damaged
 
@@ -139,10 +139,9 @@ def fold(stream: bytes) -> Folded:
     Its last event holds the whole response; the pieces are put together only where that is missing.
     """
     folding = _Stream()
-    for data in events(stream):
-        item = payload(data)
+    for item in payloads(stream):
         if isinstance(item, dict):
             folding.take(item)
-        elif item is None and not ends(data):
+        elif item is None:
             folding.error = folding.error or damaged()
     return folding.fold()
