@@ -73,7 +73,8 @@ class Parser:
             {
                 "request": rename(self._pseudonyms, request),
                 "response": self._renamed(exchange.dialect, response),
-                "meta": dict(exchange.meta),
+                # Beside the origin, in which a user is mixed with who asked: erasure looks for either.
+                "meta": dict(exchange.meta) | ({"who": exchange.who} if exchange.who else {}),
             }
         )
         masked = redacted.value
