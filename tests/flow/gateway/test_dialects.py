@@ -19,7 +19,7 @@ from offramp.upstream.pool import PooledUpstream
 from offramp.upstream.serving import Server
 
 if TYPE_CHECKING:
-    from tests.flow.gateway.world import CLAUDE, World
+    from tests.flow.gateway.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

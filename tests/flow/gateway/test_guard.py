@@ -12,7 +12,7 @@ from tests.flow.gateway.world import CLAUDE, ask, get, post, raw
 from offramp.core.admission import Admission, Refusal
 
 if TYPE_CHECKING:
-    from tests.flow.gateway.world import CLAUDE, World
+    from tests.flow.gateway.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
