@@ -212,7 +212,8 @@ class Connection(asyncio.Protocol):
 
     def resume(self) -> None:
         """Let the teacher go on: the client has caught up."""
-        if self._paused and self._transport is not None:
+        # uvloop's transports raise once they are closed, which they can be before ``connection_lost``.
+        if self._paused and self._transport is not None and not self._transport.is_closing():
             self._paused = False
             self._heard = self._loop.time()
             self._transport.resume_reading()
@@ -301,12 +302,10 @@ class Connection(asyncio.Protocol):
     def _finish(self, response: Response) -> None:
         self._response = None
         response.end()
-        transport = self._transport
-        if transport is None:
-            return
         self.resume()
+        transport = self._transport
         # A teacher that answered without reading the whole request would take its rest for the next one.
-        if self._reader.reusable and not transport.get_write_buffer_size():
+        if transport is not None and self._reader.reusable and not transport.get_write_buffer_size():
             self._owner.free(self)
         else:
             self.abort()
@@ -316,15 +315,19 @@ class Connection(asyncio.Protocol):
         response.end(error)
 
     def _hold(self) -> None:
-        if not self._paused and self._transport is not None:
+        transport = self._transport
+        if not self._paused and transport is not None and not transport.is_closing():
             self._paused = True
-            self._transport.pause_reading()
+            transport.pause_reading()
 
     def _send_on(self) -> None:
-        while self._unsent is not None and not self._stuck and self._transport is not None:
+        transport = self._transport
+        while self._unsent is not None and not self._stuck and transport is not None:
+            if transport.is_closing():
+                return
             part = self._unsent[:_PART]
             self._unsent = self._unsent[_PART:] or None
-            self._transport.write(part)
+            transport.write(part)
 
     def _watch(self) -> None:
         """One timer for all requests of a connection: when it rings, it looks how long silence lasted."""

@@ -54,7 +54,7 @@ class ResponseReader:
     )
 
     def __init__(self) -> None:
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._parser = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._fields: list[tuple[bytes, bytes]] = []
         self._has_length = self._about_connection = False
@@ -81,8 +81,6 @@ class ResponseReader:
             httptools.HttpParserUpgrade: It is the beginning of another protocol.
             Violation: It is HTTP that is not acceptable.
         """
-        if self._parser is None:
-            raise Violation("the connection is closed")
         self._barren += len(data)
         try:
             self._parser.feed_data(data)
@@ -108,8 +106,8 @@ class ResponseReader:
         return whole
 
     def close(self) -> None:
-        """Let go of the parser, which holds this object's methods as this object holds it."""
-        self._parser = None
+        """Read no more, and let go of the parser, which holds this object as this object holds it."""
+        del self._parser
 
     # What the parser calls.
 
@@ -127,10 +125,7 @@ class ResponseReader:
 
     def on_headers_complete(self) -> None:
         """Publish the head, unless it is one of those before the answer (1xx)."""
-        parser = self._parser
-        if parser is None:
-            return
-        status = parser.get_status_code()
+        status = self._parser.get_status_code()
         if status < _FINAL:
             if status == _SWITCHING:
                 raise Violation("it switches to another protocol, which nobody asked for")
@@ -143,7 +138,7 @@ class ResponseReader:
         if self._bodiless:
             self.finished = True
             raise Violation("a body is not read here")
-        self.reusable = parser.should_keep_alive()
+        self.reusable = self._parser.should_keep_alive()
         self.until_close = not self._has_length and status not in _WITHOUT_BODY
         # Trailers come to the same place.
         self._fields = []

@@ -322,6 +322,15 @@ async def test_a_teacher_that_comes_up_in_time_is_reached_by_the_retry() -> None
                 assert await asking == b"ok"
 
 
+async def test_a_teacher_that_closes_before_it_was_asked_is_unreachable() -> None:
+    async def script(talk: Talk) -> None:
+        talk.reset()
+
+    async with _between(script) as (upstream, _):
+        with pytest.raises(UpstreamError):
+            await _ask(upstream)
+
+
 # Letting go
 
 
@@ -515,6 +524,14 @@ async def test_silence_between_pieces_counts_from_the_last_piece() -> None:
 
     async with _between(script, silence=1.0) as (upstream, _):
         assert await _ask(upstream) == b"xxxx"
+
+
+async def test_an_idle_connection_is_not_silent() -> None:
+    async with _between(answering(_OK), silence=0.05) as (upstream, server):
+        for _ in range(3):
+            assert await _ask(upstream) == b"ok"
+            await asyncio.sleep(0.06)
+    assert server.connections == 1
 
 
 async def test_silence_says_how_long_it_lasted() -> None:
