@@ -11,7 +11,7 @@ from offramp.access import token
 from offramp.access.credentials import WATCHED, Shown, read_fields
 from offramp.access.keys import KEY, USED, Key
 from offramp.access.rate import Bucket
-from offramp.access.roles import permits
+from offramp.access.roles import Action, permits
 from offramp.access.routes import RouteRules, action_of
 from offramp.core.admission import Admission, Refusal
 from offramp.core.errors import BadSetting
@@ -19,7 +19,6 @@ from offramp.core.errors import BadSetting
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from offramp.access.roles import Action
     from offramp.storage.port import Store
 
 _REMEMBERED = 4096
@@ -41,7 +40,8 @@ class Guard:
         secret: Key of the keys' hashes: the one that `offramp.access.keys.Keys` got.
         pseudonym: Makes the pseudonym of a key's id.
         rules: What holds of paths, whoever asks.
-        open_without_keys: Whether requests are let in while there are no keys: on a loopback address only.
+        open_without_keys: Whether calls are let in while there are no keys: on a loopback address only.
+            Bodies are not read, and nothing is changed, without a key in any case.
         now: Seconds since the epoch.
         tick: Seconds of a clock that never jumps.
     """
@@ -131,7 +131,9 @@ class Guard:
         shown = read_fields(watched)
         action = action_of(path)
         if action is None or (self._open and not self._seats):
-            return self._admission(None, path, shown), None
+            if action in WITHOUT_KEYS:
+                return self._admission(None, path, shown), None
+            return Refusal(401, f"{method} {path} needs a key with the right to {action}. {_HOW}")
         seat = self._verified(shown.token)
         if isinstance(seat, Refusal):
             return seat
@@ -208,6 +210,9 @@ class _Seat:
             return Refusal(403, f"The key {key.id} allows {', '.join(paths)}, not {path}.")
         return None
 
+
+WITHOUT_KEYS = (None, Action.CALL, Action.READ_STATUS, Action.METRICS, Action.READ_TASKS)
+"""What an installation without keys lets everybody on its machine do, a page in a browser included."""
 
 _Asked = tuple[str, tuple[tuple[bytes, bytes], ...]]
 _Settled = tuple[Admission, _Seat | None]

@@ -84,6 +84,15 @@ def test_without_keys_a_loopback_gateway_admits_everybody(door: Door) -> None:
     assert door.admitted(bearer("sk-theirs")) == Admission()
 
 
+@pytest.mark.parametrize("path", ["/offramp/calls/c-1", "/offramp/keys", "/offramp/promote", "/offramp/new"])
+def test_without_keys_nobody_reads_bodies_or_changes_anything(door: Door, path: str) -> None:
+    refusal = door.refused(path=path)
+    assert refusal.status == 401
+    assert "needs a key" in refusal.message
+    for allowed in ("/v1/models", "/offramp/status", "/offramp/tasks", "/metrics"):
+        door.admitted(path=allowed)
+
+
 def test_without_keys_no_other_gateway_admits_anybody() -> None:
     door = Door(local=False)
     door.guard.reload(door.store)
