@@ -102,6 +102,7 @@ class Drain:
         self._writer = writer
         self._pace = pace
         self._group = _Group()
+        self._turn = -1
         self._tries = 0
         self._retry_at = 0.0
         self._noted = Losses()
@@ -120,6 +121,11 @@ class Drain:
     def finished(self) -> bool:
         """Whether nothing is left to do at present."""
         return self._group.last is None and self._backlog.empty
+
+    @property
+    def quiet(self) -> bool:
+        """Whether there was nothing to do at the last step, and nothing has come since."""
+        return self._group.last is None and self.ring.taken.turn == self._turn
 
     @property
     def behind(self) -> bool:
@@ -145,6 +151,7 @@ class Drain:
         """
         if self._retry_at > time.monotonic():
             return False
+        self._turn = self.ring.taken.turn
         moved = self._fill()
         if self._group.last is not None and (hurry or self._due()):
             self._store()

@@ -27,6 +27,8 @@ SIDE_NONCE = 1 << 95
 """Set in the nonces of side files: no two uses of the ring's key share one."""
 _PAD = RECORD.size + TAG + 7
 _LARGEST = BLOCK - 2 * RECORD.size - TAG - 7
+_QUIET_S = 5.0
+"""Shortest time between two warnings: a ring may turn full and not full many times a second."""
 _SPARE = 2
 """Free blocks that keep their memory."""
 
@@ -58,6 +60,7 @@ class Journal:
         self._filled: deque[tuple[int, int]] = deque()
         self._backed: set[int] = set()
         self._full = False
+        self._quiet_until = 0.0
         self._begin()
 
     def _begin(self) -> None:
@@ -99,7 +102,8 @@ class Journal:
             self._drop(exchange.size)
         elif self._full:
             self._full = False
-            _log.warning("Recording goes on; %d calls were dropped so far", self._dropped)
+            if time.monotonic() >= self._quiet_until:
+                _log.warning("Recording goes on; %d calls were dropped so far", self._dropped)
         return taken
 
     def _append(self, frame: bytes) -> bool:
@@ -207,7 +211,10 @@ class Journal:
     def _drop(self, size: int) -> None:
         if not self._full:
             self._full = True
-            _log.warning("Calls go unrecorded: the ring is full, the recorder is behind")
+            now = time.monotonic()
+            if now >= self._quiet_until:
+                _log.warning("Calls go unrecorded: the ring is full, the recorder is behind")
+                self._quiet_until = now + _QUIET_S
         self._dropped += 1
         self._dropped_bytes += size
         self._write()

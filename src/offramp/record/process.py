@@ -31,6 +31,7 @@ _ADOPT_S = 5.0
 _CLAIM_S = 10.0
 _BUSY_S = 0.002
 _GROUP_S = 0.005
+_QUIET_LOOKS = 25
 
 
 class Recorder:
@@ -109,8 +110,17 @@ class Recorder:
                 if not self._drains or time.monotonic() - ended_at > self._pace.patience_s:
                     return
             pause = _BUSY_S if any(moved) else min(pause * 2, self._pace.idle_s)
-            if _ends(channel, self._pause_s(pause)) and ended_at is None:
+            if self._rest(channel, self._pause_s(pause)) and ended_at is None:
                 ended_at, channel = time.monotonic(), None
+
+    def _rest(self, channel: socket.socket | None, pause: float) -> bool:
+        """Wait, and go on waiting while there is nothing at all; tell whether the channel has ended."""
+        for _ in range(_QUIET_LOOKS):
+            if _ends(channel, pause):
+                return True
+            if pause < self._pace.idle_s or not all(drain.quiet for drain in self._drains):
+                break
+        return False
 
     def _orphan(self, drain: Drain, ended_at: float | None) -> bool:
         return ended_at is not None or drain.path != self._own

@@ -138,6 +138,11 @@ class Ledger(Generic[_State]):
         """Replace all counters."""
         self.write(*astuple(state))
 
+    @property
+    def turn(self) -> int:
+        """Number of the last change: where it is the same, so is everything else."""
+        return self._words[self._turn]
+
     def read(self) -> _State:
         """Return the counters as they were at one moment."""
         turn = self._words[self._turn]
