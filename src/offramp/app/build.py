@@ -13,8 +13,6 @@ from offramp.core.errors import MissingExtra, NotFound
 from offramp.record.parse import Parser
 from offramp.record.process import Writer
 from offramp.record.pseudonym import Pseudonyms
-from offramp.redact.redactor import Redactor
-from offramp.redact.tagger import Tagger, bundled_weights
 from offramp.storage.crypto import load_key
 from offramp.storage.sqlite import SqliteStore
 from offramp.telemetry import SpanSender
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from offramp.engine.embedder import Embedder
     from offramp.engine.port import Engine
     from offramp.loop.ladder import Workshop
+    from offramp.redact.redactor import Redactor
     from offramp.storage.port import Store
 
 ENGINE_BATCH = 32
@@ -62,8 +61,12 @@ class App:
     @cached_property
     def redactor(self) -> Redactor:
         """Masks PII and secrets; surrogates depend on this installation's key."""
-        recogniser = Tagger(bundled_weights()) if self.settings.record.redact == "full" else None
-        return Redactor(self.store.secret("redact"), recogniser)
+        tagger = importlib.import_module("offramp.redact.tagger")
+        full = self.settings.record.redact == "full"
+        module = importlib.import_module("offramp.redact.redactor")
+        recogniser = tagger.Tagger(tagger.bundled_weights()) if full else None
+        redactor: Redactor = module.Redactor(self.store.secret("redact"), recogniser)
+        return redactor
 
     @cached_property
     def pseudonyms(self) -> Pseudonyms:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import random
 import sys
@@ -10,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from offramp.app.security import guard_of
-from offramp.app.watch import FirstOfSession, StoredAudit, live_risk
+from offramp.app.sessions import FirstOfSession
 from offramp.app.worker_process import WorkerProcess
 from offramp.certify.agreement import agree
 from offramp.config import proxy_for
@@ -27,6 +28,7 @@ from offramp.upstream.port import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from offramp.app.build import App
     from offramp.config import GatewaySettings
@@ -75,7 +77,7 @@ class Backstage:
             assign=self._assign,
             ask=self._worker.ask,
             agree=self._agree,
-            monitor=lambda deployment: StoredAudit(app.store, deployment),
+            monitor=lambda deployment: _watch().StoredAudit(app.store, deployment),
             audit_rate=settings.certify.audit_rate,
             rng=random.SystemRandom(),
             on_rollback=self._on_rollback,
@@ -132,7 +134,7 @@ class Backstage:
                 "error": stats.error,
             },
             "live": [
-                {**deployment.to_dict(), **live_risk(self._app.store, deployment.specialist)}
+                {**deployment.to_dict(), **_watch().live_risk(self._app.store, deployment.specialist)}
                 for deployment in self._deployed
                 if deployment.specialist in self.router.live
             ],
@@ -187,6 +189,11 @@ class Backstage:
         self.router.deploy(wanted)
         self._deployed = wanted
         log.info("Live: %s", ", ".join(deployment.specialist for deployment in wanted) or "nothing")
+
+
+def _watch() -> ModuleType:
+    """Import what audits need (scipy: a second, and 50 MB) where something is live, and not before."""
+    return importlib.import_module("offramp.app.watch")
 
 
 def _teacher(settings: GatewaySettings, url: str, key: str, *, key_field: str = "authorization") -> Upstream:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from offramp.certify.evidence import confidence_sequence
@@ -42,24 +41,3 @@ def live_risk(store: Store, specialist: str, delta: float = 0.05) -> JsonObject:
     n, errors = (int(saved["n"]), int(saved["errors"])) if saved else (0, 0)
     low, high = confidence_sequence(n, errors, delta)
     return {"audited": n, "disagreements": errors, "risk_low": low, "risk_high": high}
-
-
-class FirstOfSession:
-    """Remembers sessions, so that at most one audit of each enters a test.
-
-    Args:
-        most: Sessions remembered; the oldest is forgotten first.
-    """
-
-    def __init__(self, most: int = 100_000) -> None:
-        self._seen: OrderedDict[str, None] = OrderedDict()
-        self._most = most
-
-    def __call__(self, session: str) -> bool:
-        """Whether this session comes for the first time."""
-        if session in self._seen:
-            return False
-        self._seen[session] = None
-        if len(self._seen) > self._most:
-            self._seen.popitem(last=False)
-        return True

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from offramp.app.watch import FirstOfSession, StoredAudit, live_risk
+from offramp.app.sessions import FirstOfSession
+from offramp.app.watch import StoredAudit, live_risk
 from offramp.core.deployment import Deployment
 from offramp.testing.memory_store import MemoryStore
 
