@@ -62,9 +62,7 @@ def fault_of(version: str, headers: Headers, at_most: int) -> Problem | None:
     if len(headers) > _MOST_FIELDS:
         return head_too_large()
     hosts = 0
-    for name, value in headers:
-        if name not in _RULED:
-            continue
+    for name, value in [field for field in headers if field[0] in _RULED]:
         if name == b"host":
             hosts += 1
         elif name == b"content-length":
