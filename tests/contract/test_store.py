@@ -163,7 +163,7 @@ def test_upkeep_with_a_clock_that_jumped_back_removes_nothing(store: Store) -> N
 
 def test_upkeep_removes_the_oldest_where_there_is_too_much(store: Store) -> None:
     noise = random.Random(7)
-    bodies: list[JsonObject] = [{"text": noise.randbytes(4_000).hex()} for _ in range(60)]
+    bodies: list[JsonObject] = [{"text": noise.randbytes(2_000).hex()} for _ in range(60)]
     store.append([call(n, response=bodies[n]) for n in range(60)])
     limit = store.footprint().total_bytes * 3 // 4
     done = store.upkeep(Retention(max_bytes=limit))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from offramp.storage.keys import KeyRing
     from offramp.storage.segment import SegmentFolder
 
-_BATCH = 500
+_BATCH = 200
 
 
 def remove(database: Database, folder: SegmentFolder, keys: KeyRing, ids: Iterable[str]) -> int:
@@ -30,17 +31,26 @@ def remove(database: Database, folder: SegmentFolder, keys: KeyRing, ids: Iterab
     """
     removed = 0
     for batch in _batches(ids):
-        with folder.upkeep():
-            recover_all(database, folder, keys)
-            with database.transaction(durable=True) as connection:
-                removed += index.drop(connection, batch)
-            overwrite(database, folder)
-    if not database.empty_log():
+        removed += folder.spending_reserve(partial(drop, database, folder, keys, batch))
+    emptied = folder.spending_reserve(database.empty_log)
+    folder.keep_reserve()
+    if not emptied:
         raise StorageError(
             "The calls are removed, but another process holds SQLite's log open, which still names them.",
             hint="Run: offramp store upkeep.",
         )
     return removed
+
+
+def drop(database: Database, folder: SegmentFolder, keys: KeyRing, batch: list[str]) -> int:
+    """Remove one batch of calls and overwrite their bodies; return how many were there."""
+    with folder.upkeep():
+        # What a killed process left could otherwise bring a removed call back later.
+        recover_all(database, folder, keys)
+        with database.transaction(durable=True) as connection:
+            dropped = index.drop(connection, batch)
+        overwrite(database, folder)
+    return dropped
 
 
 def overwrite(database: Database, folder: SegmentFolder) -> int:

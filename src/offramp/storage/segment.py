@@ -6,18 +6,23 @@ import contextlib
 import fcntl
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from offramp.core.errors import StorageError
+from offramp.core.errors import DiskFull, StorageError
 from offramp.storage import frame
 from offramp.storage.database import make_folder, sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
+T = TypeVar("T")
+
 _SUFFIX = ".seg"
+_RESERVE = "reserve"
+_RESERVE_BYTES = 1 << 20
+_PLENTY = 2
 _LOCK_WAIT_S = 0.005
 _sync = getattr(os, "fdatasync", os.fsync)
 
@@ -183,6 +188,30 @@ class SegmentFolder:
             segment.close()
             raise
         return segment
+
+    def keep_reserve(self) -> None:
+        """Set some space aside where there is plenty: a full disk must not prevent what makes room."""
+        path = self.path / _RESERVE
+        disk = os.statvfs(self.path)
+        if path.exists() or disk.f_bavail * disk.f_frsize < _PLENTY * _RESERVE_BYTES:
+            return
+        with contextlib.suppress(OSError):
+            opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.pwrite(opened, bytes(_RESERVE_BYTES), 0)
+            finally:
+                os.close(opened)
+
+    def spending_reserve(self, work: Callable[[], T]) -> T:
+        """Do something, and once more with the reserve given up where the disk is full."""
+        try:
+            return work()
+        except DiskFull:
+            reserve = self.path / _RESERVE
+            if not reserve.exists():
+                raise
+            reserve.unlink(missing_ok=True)
+        return work()
 
     @contextlib.contextmanager
     def upkeep(self, *, wait: bool = True) -> Iterator[bool]:

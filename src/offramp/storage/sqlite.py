@@ -87,6 +87,7 @@ class SqliteStore:
 
     def _repair(self) -> None:
         """Finish what a killed process began."""
+        self._folder.keep_reserve()
         recover_all(self._database, self._folder, self._keys)
         if self._database.value("SELECT 1 FROM erasures LIMIT 1"):
             with self._folder.upkeep(wait=False) as held:

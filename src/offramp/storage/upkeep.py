@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from offramp.storage import frame, index
-from offramp.storage.erasing import overwrite
+from offramp.storage import frame
+from offramp.storage.erasing import drop, overwrite
 from offramp.storage.moving import Mover, drop_keys, reseal_documents
 from offramp.storage.port import Footprint, Retention, Upkeep
 from offramp.storage.recovery import recover_all
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from offramp.storage.keys import KeyRing
     from offramp.storage.segment import SegmentFolder
 
-_BATCH = 500
+_BATCH = 200
 _PAGES = 1000
 _ROUNDS = 3
 _DAY_S = 86_400.0
@@ -55,6 +55,12 @@ class Caretaker:
         """Do one round; see the store's port."""
         before = footprint(self._database, self._folder).total_bytes
         tally = _Tally()
+        self._folder.spending_reserve(lambda: self._steps(retention, now, tally))
+        self._folder.keep_reserve()
+        after = footprint(self._database, self._folder).total_bytes
+        return Upkeep(**tally.counts, bytes_before=before, bytes_after=after)
+
+    def _steps(self, retention: Retention, now: float, tally: _Tally) -> None:
         self._finish_what_was_begun()
         self._expire(retention, now, tally)
         self._move_legacy(tally)
@@ -63,8 +69,6 @@ class Caretaker:
         self._drop_keys(tally)
         self._give_back()
         self._evict(retention, tally)
-        after = footprint(self._database, self._folder).total_bytes
-        return Upkeep(**tally.counts, bytes_before=before, bytes_after=after)
 
     def _finish_what_was_begun(self) -> None:
         with self._folder.upkeep():
@@ -108,12 +112,7 @@ class Caretaker:
         return found
 
     def _drop(self, ids: list[str]) -> int:
-        with self._folder.upkeep():
-            recover_all(self._database, self._folder, self._keys)
-            with self._database.transaction(durable=True) as connection:
-                dropped = index.drop(connection, ids)
-            overwrite(self._database, self._folder)
-        return dropped
+        return drop(self._database, self._folder, self._keys, ids)
 
     def _move_legacy(self, tally: _Tally) -> None:
         after: str | None = ""
@@ -137,7 +136,10 @@ class Caretaker:
                 tally.add("resealed", moved if resealing else 0)
 
     def _worth_compacting(self, share: float, current: int) -> list[tuple[int, bool]]:
-        """Return the segments to rewrite, and whether they hold an old key's records."""
+        """Return the segments to rewrite, and whether they hold an old key's records.
+
+        The emptiest come first: unlinking them makes room for the others' copies.
+        """
         used: dict[int, int] = dict(self._database.rows(_USED))
         sizes = self._folder.sizes()
         found = []
@@ -148,7 +150,7 @@ class Caretaker:
             garbage = room - used.get(number, 0)
             if number in sizes and (lowest < current or (garbage > 0 and garbage >= share * room)):
                 found.append((number, lowest < current))
-        return found
+        return sorted(found, key=lambda item: used.get(item[0], 0))
 
     def _drop_keys(self, tally: _Tally) -> None:
         with self._folder.upkeep():

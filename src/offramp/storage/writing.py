@@ -123,7 +123,7 @@ class SegmentWriter:
         taken = sum(self._folder.sizes().values()) + self._database.path.stat().st_size
         if taken + more > self._max_bytes:
             raise DiskFull(
-                f"No space left: the store would be larger than {self._max_bytes} bytes; nothing was written.",
+                f"No space left: the store may take {self._max_bytes} bytes; nothing was written.",
                 hint="Remove calls, or allow more.",
             )
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 KEY = b"k" * 32
 KILLS = int(os.environ.get("OFFRAMP_TEST_KILLS", "300"))
 SEGMENT_BYTES = 32 << 10
-LONGEST_S = 0.025
+LONGEST_S = 0.018
 
 Say = "Callable[[str, list[str]], None]"
 

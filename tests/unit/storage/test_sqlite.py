@@ -68,7 +68,7 @@ def test_no_file_is_readable_by_others(path: Path, store: SqliteStore) -> None:
     found = [path.parent, *path.parent.rglob("*")]
     modes = {file.name: (file.is_dir(), stat.S_IMODE(file.stat().st_mode)) for file in found}
     assert set(modes.values()) == {(True, 0o700), (False, 0o600)}
-    assert len(modes) == 7
+    assert len(modes) == 8
 
 
 def test_a_wrong_key_opens_nothing(path: Path, store: SqliteStore) -> None:
