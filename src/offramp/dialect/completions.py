@@ -105,9 +105,7 @@ def _fold(stream: bytes) -> Folded:
     head: JsonObject = {}
     choices: dict[int, JsonObject] = {}
     usage = error = None
-    done = False
     for chunk in payloads(stream):
-        done = chunk is DONE
         if chunk is None:
             error = error or damaged()
         if not isinstance(chunk, dict):
@@ -117,8 +115,7 @@ def _fold(stream: bytes) -> Folded:
         for item in objects(chunk.get("choices")):
             _grow(choices, item)
     whole = [choice for _, choice in sorted(choices.items())]
-    ended = done or (bool(whole) and all(choice["finish_reason"] for choice in whole))
-    if error or not ended or not whole:
+    if error or not whole or not all(choice["finish_reason"] for choice in whole):
         return broken(whole, error, usage=usage)
     return Folded(head | {"choices": whole} | given(usage=usage), complete=True)
 

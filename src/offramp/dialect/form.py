@@ -18,6 +18,10 @@ EVENTS = b"text/event-stream; charset=utf-8"
 """Content type of a stream."""
 
 
+MORE_THAN_TEXT = "more than text"
+"""What a request with images, audio, files or blocks of built-in tools is beyond a specialist for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Folded:
     """A folded stream.
@@ -52,8 +56,9 @@ class Form:
         to_chat: A request in chat-completions form; fields that the form does not know stay.
         chat_response: A response in chat-completion form; an error stays as it is, but for what is in
             ``partial``.
-        beyond: Names what a request asks for that an :class:`~offramp.core.call.Answer` cannot hold, "" where
-            there is nothing. Takes the dialect's request.
+        beyond: Names what a request asks for that an :class:`~offramp.core.call.Answer` cannot hold, or holds
+            that a specialist cannot read, "" where there is nothing: one of a few fixed phrases, never a word
+            of the request. Takes the dialect's request.
         render: A chat completion as the request wants it: one body, or all events of a stream.
         fold: A stream's body as the call without streaming would have given it; never raises.
         error: An error body: of HTTP status, message, OpenAI's ``type``, a word programs can compare.

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.dialect.strategies import ANSWERS
 
 from offramp.core.call import Answer, ToolCall, answer_of
 from offramp.dialect.chat import fold
-from offramp.dialect.codec import events
+from offramp.dialect.codec import cut, events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def sse(*chunks: Any, end: str = "data: [DONE]\n\n", newline: str = "\n") -> bytes:
@@ -165,6 +170,15 @@ def test_a_stream_that_breaks_off_is_no_answer() -> None:
     assert folded.body["partial"][0]["message"]["content"] == "The answer is 4"
 
 
+def test_done_does_not_make_part_of_an_answer_whole() -> None:
+    assert not fold(sse(delta(content="The answer is 4"))).complete
+
+
+def test_an_error_in_the_form_of_older_servers_is_no_answer() -> None:
+    folded = fold(sse(delta(content="The"), {"object": "error", "message": "overloaded", "code": 500}))
+    assert folded.body["error"]["message"] == "overloaded"
+
+
 def test_an_error_in_the_middle_is_no_answer() -> None:
     folded = fold(sse(delta(content="The"), {"error": {"message": "overloaded"}}))
     assert not folded.complete
@@ -190,3 +204,108 @@ def test_an_event_that_is_no_json_leaves_no_answer() -> None:
 def test_chunks_that_are_no_completion_are_skipped() -> None:
     stream = b"data: [1]\n\n" + sse({"choices": "x"}, {"choices": [None]}, delta("stop", content="x"))
     assert answer(stream).text == "x"
+
+
+@st.composite
+def interleaved(draw: st.DrawFn) -> tuple[list[Answer], list[dict[str, Any]]]:
+    """Answers of several choices, and the deltas of them all in any order that keeps each one's own."""
+    answers = draw(st.lists(ANSWERS, min_size=1, max_size=3))
+    queues = [list(deltas_of(answer, index)) for index, answer in enumerate(answers)]
+    mixed: list[dict[str, Any]] = []
+    while any(queues):
+        queue = draw(st.sampled_from([queue for queue in queues if queue]))
+        mixed.append(queue.pop(0))
+    return answers, mixed
+
+
+def deltas_of(answer: Answer, index: int) -> Iterator[dict[str, Any]]:
+    yield delta(index=index, role="assistant", content=None)
+    for letter in answer.text:
+        yield delta(index=index, content=letter)
+    for place, call in enumerate(answer.tool_calls):
+        opening = {"index": place, "id": f"call_{place}", "type": "function", "function": {"name": call.name}}
+        yield delta(index=index, tool_calls=[opening])
+    # Parallel calls grow in turns.
+    pieces = [cut(json.dumps(call.arguments)) for call in answer.tool_calls]
+    for turn in zip_longest(*pieces):
+        for place, piece in enumerate(turn):
+            if piece is not None:
+                yield delta(index=index, tool_calls=[{"index": place, "function": {"arguments": piece}}])
+    yield delta("tool_calls" if answer.tool_calls else "stop", index)
+
+
+def spread(stream: bytes) -> bytes:
+    """Write each event's data over several lines, as the standard allows."""
+    lines = [
+        "\n".join(f"data: {line}" for line in json.dumps(json.loads(data), indent=1).split("\n"))
+        for data in events(stream)
+        if data != b"[DONE]"
+    ]
+    return "".join(f"{line}\n\n" for line in lines).encode()
+
+
+@settings(max_examples=40)
+@given(made=interleaved(), newline=st.sampled_from(["\n", "\r\n", "\r"]))
+def test_choices_and_parallel_calls_that_interleave_come_apart(
+    made: tuple[list[Answer], list[dict[str, Any]]], newline: str
+) -> None:
+    answers, deltas = made
+    stream = sse(*deltas, newline=newline)
+    for written in (stream, spread(stream)):
+        folded = fold(written)
+        assert folded.complete
+        assert [answer_of({"choices": [choice]}) for choice in folded.body["choices"]] == answers
+
+
+def test_fields_that_are_not_known_stay() -> None:
+    first = {"id": "c", "provider": "x", "prompt_filter_results": [1]} | delta(
+        content="a", audio={"id": "a1"}
+    )
+    last: dict[str, Any] = delta("stop", annotations=[1])
+    last["choices"][0]["content_filter_results"] = {"hate": False}
+    body = fold(sse(first, delta(annotations=[2]), last)).body
+    choice = body["choices"][0]
+    assert (body["provider"], body["prompt_filter_results"]) == ("x", [1])
+    assert choice["message"]["annotations"] == [2, 1]
+    assert choice["message"]["audio"] == {"id": "a1"}
+    assert choice["content_filter_results"] == {"hate": False}
+
+
+def test_log_probabilities_come_together() -> None:
+    chunks = [delta(content="a"), delta("stop", content="b")]
+    for number, chunk in enumerate(chunks):
+        chunk["choices"][0]["logprobs"] = {"content": [number], "refusal": None}
+    assert fold(sse(*chunks)).body["choices"][0]["logprobs"] == {"content": [0, 1], "refusal": None}
+
+
+def test_a_custom_tools_call_comes_together() -> None:
+    opening = {"index": 0, "id": "c", "type": "custom", "custom": {"name": "sql", "input": ""}}
+    more = [{"index": 0, "custom": {"input": piece}} for piece in ("SELECT ", "1")]
+    stream = sse(*(delta(tool_calls=[item]) for item in (opening, *more)), delta("tool_calls"))
+    custom = {"name": "sql", "input": "SELECT 1"}
+    assert fold(stream).body["choices"][0]["message"]["tool_calls"] == [
+        {"id": "c", "type": "custom", "custom": custom}
+    ]
+
+
+def test_further_fields_of_a_tool_call_stay() -> None:
+    item = {
+        "index": 0,
+        "id": "c",
+        "function": {"name": "f", "arguments": "{}"},
+        "extra_content": {"s": "sig"},
+    }
+    call = fold(sse(delta("tool_calls", tool_calls=[item]))).body["choices"][0]["message"]["tool_calls"][0]
+    assert call["extra_content"] == {"s": "sig"}
+
+
+def test_thoughts_as_parts_and_speech_as_text_are_both_kept() -> None:
+    thought = [{"type": "thinking", "thinking": "hm"}]
+    stream = sse(delta(content=thought), delta(content="Yes"), delta("stop", content="."))
+    content = fold(stream).body["choices"][0]["message"]["content"]
+    assert content == [*thought, {"type": "text", "text": "Yes."}]
+
+
+def test_usage_under_groqs_own_name_is_read() -> None:
+    last: dict[str, Any] = delta("stop", content="x") | {"x_groq": {"usage": {"prompt_tokens": 3}}}
+    assert fold(sse({"x_groq": {"id": "r"}, "choices": []}, last)).body["usage"] == {"prompt_tokens": 3}

@@ -84,10 +84,12 @@ def test_a_stream_has_usage_where_it_was_asked_for(options: JsonObject, usages: 
         ({"top_logprobs": 2}, "logprobs asked for"),
         ({"modalities": ["text", "audio"]}, "audio asked for"),
         ({"audio": {"voice": "alloy"}}, "audio asked for"),
-        ({"web_search_options": {}}, "built-in tool web_search"),
+        ({"web_search_options": {}}, "built-in tool"),
         ({"store": True}, "stored completion"),
+        ({"messages": [{"content": [{"type": "text", "text": "x"}]}]}, ""),
+        ({"messages": [{"content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "more than text"),
         ({"store": False, "tools": [{"type": "function"}]}, ""),
-        ({"tools": [{"type": "function"}, {"type": "custom"}]}, "custom tool"),
+        ({"tools": [{"type": "function"}, {"type": "custom"}]}, "tool without a schema"),
     ],
 )
 def test_what_an_answer_cannot_hold_is_named(fields: JsonObject, reason: str) -> None:

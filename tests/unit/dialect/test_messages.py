@@ -149,10 +149,24 @@ def test_stop_sequences_are_stops() -> None:
         ({"mcp_servers": [{"url": "x"}]}, "mcp_servers"),
         ({"container": "c"}, "container"),
         ({"tools": [{"name": "a"}, {"type": "custom", "name": "b"}]}, ""),
-        ({"tools": [{"type": "computer_20250124", "name": "computer"}]}, "built-in tool computer_20250124"),
+        ({"tools": [{"type": "computer_20250124", "name": "computer"}]}, "built-in tool"),
         (
             {"messages": [{"content": [{"type": "document", "citations": {"enabled": True}}]}]},
             "citations",
+        ),
+        ({"messages": [{"content": [{"type": "image", "source": {}}]}]}, "more than text"),
+        (
+            {"messages": [{"content": [{"type": "tool_result", "content": [{"type": "image"}]}]}]},
+            "more than text",
+        ),
+        (
+            {
+                "messages": [
+                    {"content": [{"type": "thinking"}, {"type": "text"}, {"type": "tool_use"}]},
+                    {"content": [{"type": "tool_result", "content": [{"type": "text"}]}]},
+                ]
+            },
+            "",
         ),
     ],
 )

@@ -154,8 +154,11 @@ def test_fields_that_are_not_known_stay() -> None:
         ({"include": ["message.output_text.logprobs"]}, "logprobs asked for"),
         ({"include": ["reasoning.encrypted_content"]}, ""),
         ({"tools": [{"type": "function", "name": "a"}]}, ""),
-        ({"tools": [{"type": "web_search"}]}, "built-in tool web_search"),
-        ({"tools": [{"type": "custom", "name": "a"}]}, "custom tool"),
+        ({"tools": [{"type": "web_search"}]}, "built-in tool"),
+        ({"tools": [{"type": "custom", "name": "a"}]}, "tool without a schema"),
+        ({"input": [{"type": "web_search_call"}]}, "more than text"),
+        ({"input": [message("user", {"type": "input_image"})]}, "more than text"),
+        ({"input": [message("user", {"type": "input_text"}), CALL, {"type": "reasoning"}]}, ""),
     ],
 )
 def test_what_an_answer_cannot_hold_is_named(fields: dict[str, Any], reason: str) -> None:

@@ -45,12 +45,14 @@ def test_every_path_has_its_form() -> None:
 
 
 @chats
+@settings(max_examples=50)
 @given(answer=ANSWERS)
 def test_an_answer_survives_its_body(form: Form, answer: Answer) -> None:
     assert read(form, rendered(form, answer)) == answer
 
 
 @chats
+@settings(max_examples=50)
 @given(answer=ANSWERS, newline=_NEWLINES, comment=_COMMENTS)
 def test_an_answer_survives_its_stream(form: Form, answer: Answer, newline: bytes, comment: bytes) -> None:
     stream = reworded(rendered(form, answer, stream=True), newline, comment)
@@ -58,6 +60,7 @@ def test_an_answer_survives_its_stream(form: Form, answer: Answer, newline: byte
     assert folded(form, stream) == answer
 
 
+@settings(max_examples=50)
 @given(text=TEXTS, stream=st.booleans())
 def test_a_text_survives_the_old_completions(text: str, stream: bool) -> None:
     form = FORMS["/completions"]
@@ -66,6 +69,7 @@ def test_a_text_survives_the_old_completions(text: str, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("path", [*_CHATS, "/completions"])
+@settings(max_examples=50)
 @given(answer=ANSWERS)
 def test_a_folded_stream_is_the_body_without_streaming(path: str, answer: Answer) -> None:
     form = FORMS[path]
@@ -76,7 +80,7 @@ def test_a_folded_stream_is_the_body_without_streaming(path: str, answer: Answer
 
 
 @chats
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(answer=ANSWERS)
 def test_a_stream_cut_anywhere_gives_the_whole_answer_or_none(form: Form, answer: Answer) -> None:
     stream = rendered(form, answer, stream=True)
@@ -85,6 +89,7 @@ def test_a_stream_cut_anywhere_gives_the_whole_answer_or_none(form: Form, answer
 
 
 @all_forms
+@settings(max_examples=50)
 @given(raw=st.binary(max_size=200))
 def test_any_bytes_are_folded_without_trouble(form: Form, raw: bytes) -> None:
     assert not form.fold(raw).complete
@@ -92,6 +97,7 @@ def test_any_bytes_are_folded_without_trouble(form: Form, raw: bytes) -> None:
 
 
 @all_forms
+@settings(max_examples=50)
 @given(payloads=st.lists(HOSTILE, max_size=5))
 def test_any_events_are_folded_without_trouble(form: Form, payloads: list[Any]) -> None:
     stream = "".join(f"data: {json.dumps(item)}\n\n" for item in payloads)
@@ -99,6 +105,7 @@ def test_any_events_are_folded_without_trouble(form: Form, payloads: list[Any]) 
 
 
 @all_forms
+@settings(max_examples=50)
 @given(body=BODIES)
 def test_any_body_is_translated_without_trouble_and_left_alone(form: Form, body: dict[str, Any]) -> None:
     before = json.dumps(body)
@@ -135,6 +142,7 @@ def test_a_task_has_one_signature_in_every_dialect() -> None:
     assert len({read_one(FORMS[path].to_chat(body)) for path, body in _SAME_TASK.items()}) == 1  # type: ignore[arg-type] # bodies of several shapes
 
 
+@settings(max_examples=50)
 @given(texts=st.lists(TEXTS.filter(bool), min_size=1, max_size=4))
 def test_no_text_of_a_conversation_is_lost(texts: list[str]) -> None:
     for path, part in (("/messages", "text"), ("/responses", "input_text")):

@@ -74,7 +74,8 @@ def test_request_response_and_meta_are_redacted_and_counted(parser: Parser) -> N
 
 
 def test_a_value_over_two_stream_events_is_redacted(parser: Parser) -> None:
-    pieces = [{"choices": [{"delta": {"content": text}, "finish_reason": None}]} for text in ("CAN", "ARY")]
+    parts = (("CAN", None), ("ARY", "stop"))
+    pieces = [{"choices": [{"delta": {"content": text}, "finish_reason": end}]} for text, end in parts]
     stream = "".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces) + "data: [DONE]\n\n"
     call = parser.parse(
         exchange(response=stream.encode(), content_type="text/event-stream; charset=utf-8", stream=True)

@@ -9,13 +9,16 @@ from offramp.dialect.chat.completion import completion_of, estimate_usage, fille
 from offramp.dialect.chat.fold import fold
 from offramp.dialect.chat.stream import events_of, wants_usage
 from offramp.dialect.codec import encode
-from offramp.dialect.fields import objects
-from offramp.dialect.form import EVENTS, JSON, Form, openai_error
+from offramp.dialect.fields import objects, text
+from offramp.dialect.form import EVENTS, JSON, MORE_THAN_TEXT, Form, openai_error
 
 if TYPE_CHECKING:
     from offramp.core.json import JsonObject
 
 __all__ = ["CHAT", "completion_of", "estimate_usage", "events_of", "filled_in", "fold"]
+
+
+_TEXTS = frozenset({"text", "refusal"})
 
 
 def _same(body: JsonObject) -> JsonObject:
@@ -24,22 +27,24 @@ def _same(body: JsonObject) -> JsonObject:
 
 def _beyond(request: JsonObject) -> str:
     modalities = request.get("modalities")
-    if request.get("n") not in (None, 1):
-        return "n > 1"
-    if request.get("logprobs") or request.get("top_logprobs"):
-        return "logprobs asked for"
-    if request.get("audio") or (isinstance(modalities, list) and "audio" in modalities):
-        return "audio asked for"
-    if request.get("web_search_options") is not None:
-        return "built-in tool web_search"
-    # Whoever stores completions asks for them by id later.
-    if request.get("store"):
-        return "stored completion"
-    return next((f"{kind} tool" for kind in _kinds(request) if kind != "function"), "")
+    speaks = isinstance(modalities, list) and "audio" in modalities
+    kinds = [tool.get("type", "function") for tool in objects(request.get("tools"))]
+    asked = {
+        "n > 1": request.get("n") not in (None, 1),
+        "logprobs asked for": request.get("logprobs") or request.get("top_logprobs"),
+        "audio asked for": request.get("audio") or speaks,
+        "built-in tool": request.get("web_search_options") is not None,
+        # Whoever stores completions asks for them by id later.
+        "stored completion": request.get("store"),
+        "tool without a schema": any(kind != "function" for kind in kinds),
+        MORE_THAN_TEXT: not _is_text(request),
+    }
+    return next((phrase for phrase, is_asked in asked.items() if is_asked), "")
 
 
-def _kinds(request: JsonObject) -> list[str]:
-    return [str(tool.get("type", "function")) for tool in objects(request.get("tools"))]
+def _is_text(request: JsonObject) -> bool:
+    contents = [message.get("content") for message in objects(request.get("messages"))]
+    return all(text(part, "type") in _TEXTS for content in contents for part in objects(content))
 
 
 def _render(completion: JsonObject, request: JsonObject) -> tuple[bytes, bytes]:

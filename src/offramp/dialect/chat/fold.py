@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from offramp.dialect.codec import DONE, payloads
+from offramp.dialect.codec import payloads
 from offramp.dialect.fields import child, objects
 from offramp.dialect.form import Folded, broken, damaged
 
@@ -148,8 +148,8 @@ class _Stream:
         elif "x_groq" in chunk:
             # Groq counts under a name of its own.
             self.usage = child(chunk, "x_groq").get("usage") or self.usage
-        if chunk.get("error"):
-            self.error = chunk["error"]
+        if chunk.get("error") or chunk.get("object") == "error":
+            self.error = chunk.get("error") or chunk
         for name in chunk.keys() - self.known:
             if chunk[name]:
                 self.head[name] = chunk[name]
@@ -162,10 +162,10 @@ class _Stream:
                 choice = self.choices[place] = _Choice()
             choice.take(item)
 
-    def fold(self, *, done: bool) -> Folded:
+    def fold(self) -> Folded:
         choices = [choice.body(index) for index, choice in sorted(self.choices.items())]
-        ended = done or (bool(choices) and all(choice["finish_reason"] for choice in choices))
-        if self.error is not None or not ended or not choices:
+        ended = bool(choices) and all(choice["finish_reason"] for choice in choices)
+        if self.error is not None or not ended:
             return broken(choices, self.error, usage=self.usage)
         usage = {"usage": self.usage} if self.usage else {}
         return Folded(self.head | {"object": "chat.completion", "choices": choices} | usage, complete=True)
@@ -175,15 +175,13 @@ def fold(stream: bytes) -> Folded:
     """Fold the event stream of one chat completion.
 
     A stream that breaks off, carries an error or an event that is no JSON gives an error body with what came
-    in ``partial``: part of an answer must never be taken for an answer.
+    in ``partial``: part of an answer must never be taken for an answer. It is whole once every choice has its
+    finish reason; servers that leave ``[DONE]`` out are read too.
     """
     folding = _Stream()
-    done = False
     for chunk in payloads(stream):
         if isinstance(chunk, dict):
             folding.take(chunk)
-        elif chunk is DONE:
-            done = True
         elif chunk is None:
             folding.error = folding.error or damaged()
-    return folding.fold(done=done)
+    return folding.fold()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from offramp.dialect.codec import encode_text
 from offramp.dialect.fields import child, given, objects, text, without
+from offramp.dialect.form import MORE_THAN_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _NOT_SAID = frozenset({"thinking", "redacted_thinking", "tool_use"})
+_READ = _NOT_SAID | {"text", "tool_result"}
 _TRANSLATED = (
     "system",
     "messages",
@@ -163,13 +165,11 @@ def beyond(request: JsonObject) -> str:
     for field in ("mcp_servers", "container"):
         if request.get(field):
             return field
-    if _cites(request):
+    if any(tool.get("type", "custom") != "custom" for tool in objects(request.get("tools"))):
+        return "built-in tool"
+    contents = [message.get("content") for message in objects(request.get("messages"))]
+    blocks = [block for content in contents for block in objects(content)]
+    if any(child(block, "citations").get("enabled") for block in blocks):
         return "citations"
-    kinds = (str(tool.get("type", "custom")) for tool in objects(request.get("tools")))
-    return next((f"built-in tool {kind}" for kind in kinds if kind != "custom"), "")
-
-
-def _cites(request: JsonObject) -> bool:
-    contents = (message.get("content") for message in objects(request.get("messages")))
-    blocks = (block for content in contents for block in objects(content))
-    return any(child(block, "citations").get("enabled") for block in blocks)
+    inner = [part for block in blocks for part in objects(block.get("content"))]
+    return "" if all(text(block, "type") in _READ for block in (*blocks, *inner)) else MORE_THAN_TEXT

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from offramp.dialect.fields import child, given, objects, text, without
+from offramp.dialect.form import MORE_THAN_TEXT
 
 if TYPE_CHECKING:
     from offramp.core.json import JsonObject
 
 _TRANSLATED = ("instructions", "input", "tools", "tool_choice", "text", "max_output_tokens")
-_TEXTS = frozenset({"input_text", "output_text", "text"})
+_TEXTS = frozenset({"input_text", "output_text", "text", "reasoning_text"})
+_READ = frozenset({"", "message", "function_call", "function_call_output", "reasoning"})
 _OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
 
 
@@ -149,9 +151,17 @@ def beyond(request: JsonObject) -> str:
     include = request.get("include")
     if request.get("top_logprobs") or (isinstance(include, list) and _LOGPROBS in include):
         return "logprobs asked for"
-    kinds = (str(tool.get("type", "function")) for tool in objects(request.get("tools")))
-    other = next((kind for kind in kinds if kind != "function"), "")
-    return f"built-in tool {other}" if other and other != "custom" else other and "custom tool"
+    kinds = {text(tool, "type") for tool in objects(request.get("tools"))}
+    if kinds - {"function", "custom"}:
+        return "built-in tool"
+    if "custom" in kinds:
+        return "tool without a schema"
+    return "" if all(map(_is_text, objects(request.get("input")))) else MORE_THAN_TEXT
+
+
+def _is_text(item: JsonObject) -> bool:
+    parts = [*objects(item.get("content")), *objects(item.get("output"))]
+    return text(item, "type") in _READ and all(text(part, "type") in _TEXTS for part in parts)
 
 
 _LOGPROBS = "message.output_text.logprobs"
