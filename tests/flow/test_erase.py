@@ -145,9 +145,9 @@ def night(office: Office) -> None:
         "nano",
     )
     stages = Stages()
-    (conversion,) = run_night(
-        app.store, find_tasks(app.store, stages, office.said.append), workshop, Goal(0.1, 0.4), stages, str
-    )
+    say = office.said.append
+    found = find_tasks(app.store, stages, say)
+    (conversion,) = run_night(app.store, found, workshop, Goal(0.1, 0.4), stages, say)
     assert conversion.certified
     state.promote(app.store)
     app.close()

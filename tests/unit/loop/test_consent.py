@@ -106,9 +106,10 @@ def test_a_call_that_got_through_stops_everything_right_before_training(part: st
     require_consent([dataset])
     item = dataset.parts["train"][0]
     planted = replace(item, call=replace(item.call, trainable=False))
-    smuggled = {**getattr(dataset, where), part: (planted,)}
+    parts, repeats = dict(dataset.parts), dict(dataset.repeats)
+    (parts if where == "parts" else repeats)[part] = (planted,)
     with pytest.raises(BadInput, match="1 calls of the dataset"):
-        require_consent([dataset, replace(dataset, **{where: smuggled})])
+        require_consent([dataset, replace(dataset, parts=parts, repeats=repeats)])
 
 
 def test_every_specialist_on_the_disk_has_its_lineage(tmp_path: Path) -> None:
