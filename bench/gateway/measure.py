@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import itertools
-import json
 import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from bench.gateway import answers
 from bench.gateway.load import Plan
 from bench.gateway.processes import spent_ns
-from bench.gateway.running import Gateway, GatewayFailed, ask, load
+from bench.gateway.running import Gateway, GatewayFailed, load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bench.gateway.counts import Count
     from bench.gateway.peers.catalog import Peer
     from bench.gateway.running import Upstream
 
@@ -27,8 +27,6 @@ LIGHT = ("light-2k", "light-32k", "light-stream")
 _CONNECTIONS = {"paced": 64}
 _STREAM_SHARE = 0.25
 """Streams a second of the light load, as a share of its requests a second."""
-
-_DROPPED = ("drop", "lost", "failed")
 
 _NUMBERS = itertools.count(1)
 _RUN = 10_000_000
@@ -66,7 +64,8 @@ class Measured:
         bad: Answers that were not what the upstream said.
         examples: What was wrong with the first of them.
         gateway_us: CPU of the first process, microseconds a call.
-        others_us: CPU of the other processes of the tree (a recorder, workers), microseconds a call.
+        others_us: CPU of the other processes of the tree (a recorder, workers), microseconds a call that was
+            not dropped.
         rps: Calls a second, as seen.
         latency_us: Percentiles from the time a call was due.
         first_byte_us: The same to the first byte of the body.
@@ -83,7 +82,7 @@ class Measured:
     latency_us: dict[str, float]
     first_byte_us: dict[str, float]
     settled: bool
-    dropped: float | None
+    dropped: int | None
 
     @property
     def total_us(self) -> float:
@@ -102,8 +101,7 @@ class Standing:
         rounds: One entry a round: the parts by name.
         boot_s: Seconds from start to first answer, a round each.
         rss: Bytes resident once warm, a round each.
-        stored: Calls found in its store after each round, and calls that reached the upstream in it; None
-            where nothing is stored or it does not say.
+        counts: What became of the calls of each round; None where nothing is recorded.
         fidelity: Verdicts by the name of the probe.
     """
 
@@ -113,7 +111,7 @@ class Standing:
     rounds: list[dict[str, Measured]] = field(default_factory=list)
     boot_s: list[float] = field(default_factory=list)
     rss: list[int] = field(default_factory=list)
-    stored: list[tuple[int, int] | None] = field(default_factory=list)
+    counts: list[Count | None] = field(default_factory=list)
     fidelity: dict[str, str] = field(default_factory=dict)
 
     def each(self, part: str) -> list[Measured | None]:
@@ -166,7 +164,7 @@ class Bench:
                     standing.rss.append(gateway.tree.memory().total)
                 for part in self.sections:
                     parts[part] = self.part(gateway, part)
-                standing.stored.append(gateway.stored())
+                standing.counts.append(gateway.stop_and_count())
         except (GatewayFailed, OSError, http.client.HTTPException) as error:
             standing.problem = str(error)
         finally:
@@ -186,11 +184,11 @@ class Bench:
         """Measure one part."""
         self.upstream.become("paced" if part == "paced" else "plain")
         tree = gateway.tree
-        before, dropped = (tree.cpu_ns() if tree else {}), dropped_by(gateway)
+        before, dropped = (tree.cpu_ns() if tree else {}), gateway.dropped()
         result = self._light(gateway, part) if part in LIGHT else load(self._plan_of(gateway, part))
         settled = tree.settle() if tree else True
         used = spent_ns(before, tree.cpu_ns()) if tree else {}
-        after = dropped_by(gateway)
+        after = gateway.dropped()
         root = used.get(tree.root, 0) if tree else 0
         lost = None if after is None or dropped is None else after - dropped
         return _measured(result, root, sum(used.values()) - root, settled=settled, dropped=lost)
@@ -240,32 +238,8 @@ class Bench:
         )
 
 
-def dropped_by(gateway: Gateway) -> float | None:
-    """Return how many calls a gateway says it did not record; None where it says nothing."""
-    path = gateway.peer.status
-    if path is None:
-        return None
-    heard = ask(gateway.port, "GET", path)
-    return dropped_in(json.loads(heard.body)) if heard.status == 200 else None
-
-
-def dropped_in(status: Any) -> float:
-    """Sum the numbers of a JSON document whose key speaks of dropped, lost or failed calls."""
-    if isinstance(status, list):
-        return sum(dropped_in(one) for one in status)
-    if not isinstance(status, dict):
-        return 0.0
-    total = 0.0
-    for key, value in status.items():
-        if isinstance(value, int | float) and any(word in key for word in _DROPPED):
-            total += value
-        else:
-            total += dropped_in(value)
-    return total
-
-
 def _measured(
-    result: dict[str, Any], root_ns: int, others_ns: int, *, settled: bool, dropped: float | None
+    result: dict[str, Any], root_ns: int, others_ns: int, *, settled: bool, dropped: int | None
 ) -> Measured:
     calls = max(1, result["done"])
     return Measured(
@@ -273,7 +247,7 @@ def _measured(
         bad=result["bad"],
         examples=result["examples"],
         gateway_us=root_ns / 1e3 / calls,
-        others_us=others_ns / 1e3 / calls,
+        others_us=others_ns / 1e3 / max(1, calls - (dropped or 0)),
         rps=result["rps"],
         latency_us=result["latency_us"],
         first_byte_us=result["first_byte_us"],

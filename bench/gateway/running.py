@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+from bench.gateway.counts import Count, dropped_in
 from bench.gateway.payloads import templates
 from bench.gateway.peers.catalog import Peer, Site, announced, environment
 from bench.gateway.processes import Tree, cores, on_core
@@ -147,14 +148,21 @@ class Gateway:
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
 
-    def stored(self) -> tuple[int, int] | None:
-        """Stop it; return how many calls it stored of how many reached the upstream, None where unknown."""
+    def dropped(self) -> int | None:
+        """Return how many calls it says it did not record; None where it says nothing."""
+        if self.peer.status is None:
+            return None
+        heard = ask(self.port, "GET", self.peer.status)
+        return dropped_in(json.loads(heard.body)) if heard.status == 200 else None
+
+    def stop_and_count(self) -> Count | None:
+        """Stop it and return what became of the calls since it started; None where unknown."""
         if self.tree is None or self._site is None or self.peer.status is None:
             return None
-        asked = self._upstream.count() - self._before
+        asked, dropped = self._upstream.count() - self._before, self.dropped()
         self.tree.stop()
         stored = self.peer.stored(self._site)
-        return None if stored is None else (stored, asked)
+        return None if stored is None else Count(asked, stored, dropped or 0)
 
     def _await_port(self, tree: Tree, port: int, *, announces: bool) -> int:
         until = time.monotonic() + _READY_S

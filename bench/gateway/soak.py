@@ -7,10 +7,10 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bench.gateway.measure import dropped_by
 from bench.gateway.running import Gateway, GatewayFailed, load
 
 if TYPE_CHECKING:
+    from bench.gateway.counts import Count
     from bench.gateway.measure import Bench
     from bench.gateway.peers.catalog import Peer
     from bench.gateway.processes import Memory, Tree
@@ -45,8 +45,7 @@ class Soaked:
         peak: Largest memory of each while they ran.
         rps: Calls a second.
         settled: Whether the tree was idle at the end.
-        dropped: Calls it says it did not record.
-        stored: Calls found in its store at the end, and calls that reached the upstream.
+        count: What became of the calls.
     """
 
     calls: int
@@ -56,8 +55,7 @@ class Soaked:
     peak: Sizes
     rps: float
     settled: bool
-    dropped: float | None
-    stored: tuple[int, int] | None
+    count: Count | None
 
 
 def soak(bench: Bench, peer: Peer) -> Soaked | str:
@@ -78,7 +76,6 @@ def _soak(bench: Bench, gateway: Gateway) -> Soaked:
     with Watch(tree) as watch:
         result = load(plan)
         settled = tree.settle(_DRAIN_S)
-    dropped = dropped_by(gateway)
     end = sizes(tree)
     peak = larger(watch.peak, end)
     return Soaked(
@@ -89,8 +86,7 @@ def _soak(bench: Bench, gateway: Gateway) -> Soaked:
         peak=peak,
         rps=result["rps"],
         settled=settled,
-        dropped=dropped,
-        stored=gateway.stored(),
+        count=gateway.stop_and_count(),
     )
 
 

@@ -162,11 +162,11 @@ def memory(soaked: Soaked | str | None) -> str:
             one = getattr(sizes, name)
             cells.append(f"{one.total / _MB:.0f} ({one.shared / _MB:.0f})")
         rows.append(cells)
-    dropped = "unknown" if soaked.dropped is None else f"{soaked.dropped:.0f}"
-    stored = "unknown" if soaked.stored is None else f"{soaked.stored[0]:,} of {soaked.stored[1]:,}"
+    count = soaked.count
+    stored = "unknown" if count is None else f"{count.stored:,} of {count.asked:,}, {count.dropped:,} dropped"
     title = (
         f"Memory of {OURS} in MB resident (of it shared memory): {soaked.calls:,} calls of 2 KB\n"
-        f"at {soaked.rps:,.0f} a second, {soaked.bad} bad; in the store: {stored}; dropped: {dropped}; "
+        f"at {soaked.rps:,.0f} a second, {soaked.bad} bad; in the store: {stored}; "
         f"idle at the end: {'yes' if soaked.settled else 'NO'}"
     )
     return table(title, ["process", "warm", "largest", "at the end, idle"], rows)
@@ -216,10 +216,11 @@ def _faults(standing: Standing) -> Iterator[str]:
             if not part.settled:
                 yield f"{where}: still busy when its CPU was read"
             if part.dropped:
-                yield f"{where}: it says that it dropped {part.dropped:.0f} calls"
-    for number, stored in enumerate(standing.stored, start=1):
-        if stored is not None and stored[0] != stored[1]:
-            yield f"round {number}: {stored[0]:,} of {stored[1]:,} calls in its store"
+                yield f"{where}: it fell behind and dropped {part.dropped} calls"
+    for number, count in enumerate(standing.counts, start=1):
+        if count is not None and not count.complete:
+            lost = f"{count.stored:,} in its store and {count.dropped:,} dropped, it says"
+            yield f"round {number}: of {count.asked:,} calls {lost}"
 
 
 def _over(each: Iterable[Measured | None], figure: Callable[[Measured], float], digits: int = 0) -> str:

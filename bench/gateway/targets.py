@@ -67,7 +67,7 @@ def judge(standings: dict[str, Standing], soaked: Soaked | str | None) -> list[V
             verdicts.append(
                 _at_most(f"added {share} at 100 requests a second, {part[6:]}", found, limit, "us")
             )
-    return [*verdicts, *_memory(soaked), _stored(standings, soaked), _fields(standings)]
+    return [*verdicts, *_memory(soaked), _counted(standings, soaked), _fields(standings)]
 
 
 def times(standings: dict[str, Standing], peer: str, part: str, ours: Callable[[Measured], float]) -> Spread:
@@ -128,14 +128,17 @@ def _memory(soaked: Soaked | str | None) -> list[Verdict]:
     return verdicts
 
 
-def _stored(standings: dict[str, Standing], soaked: Soaked | str | None) -> Verdict:
-    counted = standings[OURS].stored if OURS in standings else []
+def _counted(standings: dict[str, Standing], soaked: Soaked | str | None) -> Verdict:
+    counts = standings[OURS].counts if OURS in standings else []
     if isinstance(soaked, Soaked):
-        counted = [*counted, soaked.stored]
-    known = [one for one in counted if one is not None]
-    found = f"{sum(one[0] for one in known):,} of {sum(one[1] for one in known):,}" if known else "-"
-    passed = all(one[0] == one[1] for one in known) if known else None
-    return Verdict("every call that reached the upstream is in the store", found, passed)
+        counts = [*counts, soaked.count]
+    known = [one for one in counts if one is not None]
+    asked, stored, dropped = (
+        sum(getattr(one, name) for one in known) for name in ("asked", "stored", "dropped")
+    )
+    found = f"{stored:,} stored, {dropped:,} dropped of {asked:,}" if known else "-"
+    passed = all(one.complete for one in known) if known else None
+    return Verdict("every call is in the store, or counted as dropped where it fell behind", found, passed)
 
 
 def _fields(standings: dict[str, Standing]) -> Verdict:

@@ -134,9 +134,10 @@ class Offramp(Peer):
         """See :class:`Peer`."""
         upstream = ["--upstream", f"http://127.0.0.1:{site.upstream}/v1"]
         address = ["--host", "127.0.0.1", "--port", str(site.port)]
-        return Launch(
-            [*self._at(site), "serve", *upstream, *address, "--json", *self.options], announces=True
-        )
+        serve = [*self._at(site), "serve", *upstream, *address, "--json", *self.options]
+        # Anthropic's API has an upstream of its own.
+        env = {"OFFRAMP_GATEWAY_ANTHROPIC": f"http://127.0.0.1:{site.upstream}/v1"}
+        return Launch(serve, env, announces=True)
 
     def _at(self, site: Site) -> list[str]:
         return [str(self.command), "--home", str(site.folder / "home")]
