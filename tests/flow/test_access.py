@@ -15,13 +15,15 @@ import pytest_asyncio
 from offramp.access.keys import Grant
 from offramp.access.roles import Action, Role, permits
 from offramp.app import App, build
-from offramp.app.security import check_audit, guard_of, keys_of
+from offramp.app.security import audit_of, check_audit, guard_of, keys_of
 from offramp.cli import audit, keys, main
 from offramp.config import GatewaySettings, RecordSettings, Settings
+from offramp.core.admission import Admission
 from offramp.gateway.admin import Admin
 from offramp.gateway.app import Gateway
 from offramp.record.exchange import Exchange
 from offramp.record.tap import DirectTap
+from offramp.storage.sqlite import SqliteStore
 from offramp.testing.scripted_teacher import ScriptedTeacher
 from offramp.upstream.openai import OpenAIUpstream
 from offramp.upstream.serving import Server
@@ -300,4 +302,22 @@ async def test_a_guard_of_an_address_that_others_reach_never_opens(tmp_path: Pat
     app = build(Settings(home=tmp_path, gateway=GatewaySettings(host="0.0.0.0")))
     refused: Callable[..., Any] = guard_of(app).admit
     assert refused("POST", "/v1/chat/completions", []).status == 401
+    app.close()
+
+
+async def test_keys_audit_log_and_pseudonyms_outlive_the_master_key(tmp_path: Path) -> None:
+    app = build(Settings(home=tmp_path))
+    assert isinstance(app.store, SqliteStore)
+    _, text = keys_of(app).add(Grant("ci", Role.AGENT))
+    audit_of(app).write("keys", "before")
+    who = app.pseudonyms.of("user", "u-1")
+    app.store.rotate_key()
+    app.store.rotate_master(app.settings.key_path)
+    app.close()
+    app = build(Settings(home=tmp_path))
+    said = guard_of(app).admit("POST", "/v1/chat/completions", [(b"x-offramp-key", text.encode())])
+    audit_of(app).write("keys", "after")
+    assert isinstance(said, Admission)
+    assert check_audit(app).intact
+    assert app.pseudonyms.of("user", "u-1") == who
     app.close()

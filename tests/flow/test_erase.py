@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
 import pytest
 
+from offramp.access.audited import AuditedStore
 from offramp.app import App, build
-from offramp.app.security import check_audit
+from offramp.app.erasure import erase as erase_subject
+from offramp.app.security import audit_of, check_audit
 from offramp.cli import audit, erase
-from offramp.config import Settings
+from offramp.config import RecordSettings, Settings
 from offramp.core.errors import BadInput, NotFound
 from offramp.loop import state
 from offramp.loop.ladder import Workshop
@@ -27,7 +31,7 @@ from offramp.testing.engine import FakeTraining, RuleEngine
 from offramp.testing.traffic import START, Agent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from offramp.core.json import JsonObject
@@ -283,6 +287,50 @@ def test_a_specialist_older_than_lineage_counts_as_fitted_on_them(
     told = run("--subject", JANE)
     assert [(one["id"], one["calls"]) for one in told["specialists"]] == [("lora-old", None)]
     assert told["marked_for_retraining"] == ["lora-old"]
+
+
+class Cut(AuditedStore):
+    """A store that ends the process, so to speak, before it removes anything."""
+
+    def remove(self, ids: Iterable[str]) -> int:
+        raise KeyboardInterrupt
+
+
+def test_an_erasure_that_was_cut_short_is_completed_by_the_next(
+    office: Office, run: Callable[..., JsonObject]
+) -> None:
+    night(office)
+    app = office.app()
+    app.store = Cut(app.store, audit_of(app), "a test")
+    with pytest.raises(KeyboardInterrupt):
+        erase_subject(app, JANE)
+    (marked,) = state.marked_for_retraining(app.store)
+    app.close()
+    assert office.count() == SESSIONS
+    told = run("--subject", JANE)
+    assert (told["removed"], told["marked_for_retraining"]) == (OWN, [marked])
+    assert told["proof"]["clean"]
+
+
+def test_calls_that_arrive_while_erasing_are_erased_too(office: Office, tmp_path: Path) -> None:
+    ring = tmp_path / "ring"
+    ring.mkdir()
+    (ring / "ring-of-a-running-gateway").touch()
+    app = build(Settings(home=office.home, record=RecordSettings(ring_folder=str(ring))))
+
+    def record_late() -> None:
+        while office.count() == SESSIONS:
+            time.sleep(0.01)
+        office.record(exchange(ask(f"late, but from {JANE}"), SAID))
+
+    late = threading.Thread(target=record_late)
+    late.start()
+    done = erase_subject(app, JANE)
+    late.join()
+    app.close()
+    assert done.removed == OWN + 1
+    assert done.proof is not None
+    assert done.proof.clean
 
 
 def test_a_file_that_still_holds_the_value_fails_the_proof(

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from offramp.access.guard import Guard, check_binding, is_loopback
 from offramp.access.keys import Grant, Keys, Scopes
@@ -64,6 +66,10 @@ class _Now:
 
     def now(self) -> float:
         return self.door.now
+
+
+OPEN, KEYED = Door(), Door()
+KEYED.key()
 
 
 @pytest.fixture
@@ -276,6 +282,21 @@ def test_the_same_request_is_judged_anew_where_the_path_differs(door: Door) -> N
     door.admitted(named(text), "/metrics")
     assert door.refused(named(text)).status == 403
     door.admitted(named(text), "/metrics")
+
+
+NAMES = st.sampled_from([b"authorization", b"x-api-key", b"x-offramp-key", b"x-offramp-record", b"cookie"])
+VALUES = st.one_of(st.binary(max_size=80), st.binary(max_size=60).map(lambda rest: b"Bearer ofk_" + rest))
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=6), st.text(max_size=40), st.text(max_size=8))
+def test_whatever_is_sent_without_a_key_is_refused_and_never_raises(
+    headers: list[tuple[bytes, bytes]], path: str, method: str
+) -> None:
+    said = KEYED.guard.admit(method, "/v1/" + path, headers)
+    assert isinstance(said, Refusal)
+    assert said.status == 401
+    assert isinstance(KEYED.guard.admit(method, path, headers), Refusal)
+    OPEN.guard.admit(method, path, headers)
 
 
 def test_the_memory_of_a_guard_is_bounded(door: Door) -> None:
