@@ -1,4 +1,4 @@
-"""Rules for values whose name says that they are secret: in JSON, code, configuration files, markup, speech."""
+"""Rules for values whose name says that they are secret: in JSON, code, configuration, markup, speech."""
 
 from __future__ import annotations
 
@@ -86,8 +86,10 @@ def _surrogate_named(name: str, value: str, keyed: Keyed) -> str | None:
 
 def _is_basic(value: str) -> bool:
     """Whether a value has the form of user and password in base64."""
-    return bool(re.fullmatch(r"[A-Za-z0-9+/]{12,}={0,2}", value) and ENTROPIC.match(value) and value.swapcase() != value
-                and not value.islower())  # fmt: skip
+    coded = re.fullmatch(r"[A-Za-z0-9+/]{12,}={0,2}", value)
+    return (
+        coded is not None and ENTROPIC.match(value) is not None and not (value.islower() or value.isupper())
+    )
 
 
 def _surrogate_assigned(found: Found, keyed: Keyed) -> str | None:
@@ -146,7 +148,8 @@ CONFIGURED = Rule(
     # A line of its own, as in .esmtprc; .pgpass; a call that logs in.
     r"(?m:^[ \t]*(?i:password|passwd|pass)[ \t]+[\"']([^\"'\n]{4,100})[\"'][ \t]*$)"
     r"|(?m:^[A-Za-z0-9_.*-]{1,100}:(?:\d{4,5}|\*):[^:\s]{1,100}:[^:\s]{1,100}:([^\s:]{4,100})$)"
-    r"|(?i:\blog_?[io]n|\bauthenticate|\bsign_?in)\([ ]?[\"'][^\"'\n]{3,100}[\"'], ?[\"']([^\"'\n]{4,100})[\"']",
+    r"|(?i:\blog_?[io]n|\bauthenticate|\bsign_?in)\([ ]?[\"'][^\"'\n]{3,100}[\"'], ?"
+    r"[\"']([^\"'\n]{4,100})[\"']",
     r"(?i:pass)|:(?:\d{4,5}|\*):|(?i:log_?[io]n|authenticate|sign_?in)\(",
     _surrogate_quoted,
     contextual=True,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _BETWEEN = r"[^a-z0-9]{0,4}(?:(?:id|number|no|num|nr|#|is|was|card|code|:)\b[^a-z0-9]{0,4}){0,4}$"
 _PAPERS = re.compile(
-    r"(?:driv(?:er|ing|ers)(?:['’]?s)?[\s_-]*licen[cs]e|\bdl|passport|\bmrn|medical[\s_-]*record|patient[\s_-]*id"
+    r"(?:driv(?:er|ing|ers)(?:['\u2019]?s)?[\s_-]*licen[cs]e|\bdl|passport|\bmrn|medical[\s_-]*record|patient[\s_-]*id"
     r"|health[\s_-]*(?:insurance|plan|card)|insurance[\s_-]*(?:policy|member)|member[\s_-]*id|medicare|medicaid"
     r"|green[\s_-]*card|alien[\s_-]*(?:registration)?|residence[\s_-]*permit|national[\s_-]*id|identity[\s_-]*card)"
     + _BETWEEN
@@ -41,7 +41,8 @@ PAPER = Rule(
 )
 
 _BORN = re.compile(
-    r"(?:\bborn(?: on)?|birth[\s_-]*da(?:te|y)|date[\s_-]*of[\s_-]*birth|\bd\.?o\.?b\.?)[^a-z0-9]{0,4}(?:is|was|on|:)?[^a-z0-9]{0,4}$"
+    r"(?:\bborn(?: on)?|birth[\s_-]*da(?:te|y)|date[\s_-]*of[\s_-]*birth|\bd\.?o\.?b\.?)"
+    r"[^a-z0-9]{0,4}(?:is|was|on|:)?[^a-z0-9]{0,4}$"
 )
 _YEARS = 3
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
@@ -85,7 +86,8 @@ _NAMED_MONTH = r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
 BIRTH = Rule(
     "date_of_birth",
     EDGE + r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"
-    rf"|{_NAMED_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}|\d{{1,2}}(?:st|nd|rd|th)?\.? {_NAMED_MONTH}\.?,? \d{{4}})",
+    rf"|{_NAMED_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}"
+    rf"|\d{{1,2}}(?:st|nd|rd|th)?\.? {_NAMED_MONTH}\.?,? \d{{4}})",
     r"(?i:\bborn|birth|d\.?o\.?b)",
     _surrogate_birth,
     contextual=True,

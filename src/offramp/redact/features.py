@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from offramp.redact.words import membership
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 TOKEN = re.compile(r"[^\W\d_]+|\d+|\n|_|[^\w\s]")
 PAD = "\0"

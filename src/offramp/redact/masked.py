@@ -51,7 +51,7 @@ class Masked:
     def restore(self, answer: Any) -> Any:
         """Return an answer with the request's values in place of their surrogates.
 
-        JSON inside of texts is read as JSON, so that what takes a surrogate's place is escaped as it has to be.
+        JSON inside of texts is read as JSON, so that what takes a surrogate's place is escaped.
         What is no surrogate of this request stays.
         """
         return answer if self._pattern is None else self._value(answer, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -18,6 +17,7 @@ from offramp.redact.words import ASSETS, FOLDER, membership
 from offramp.redact.zones import KEYS, Walk, Zone
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Collection, Iterable
 
     from offramp.redact.keyed import Keyed
@@ -33,6 +33,9 @@ _SENTENCE = re.compile(r"(?:^|[.!?:\n\"“>-])\s*$")
 
 Hits = tuple[tuple[str, str], ...]
 """Words found in a text, as written, with their kinds."""
+
+Table = dict[str, tuple[str, str]]
+"""For each word as written its kind and its surrogate."""
 
 
 @dataclass(slots=True)
@@ -55,6 +58,10 @@ class _Texts:
             self.deep.append(text)
         return text
 
+    def all(self) -> list[str]:
+        """Return every text."""
+        return [*self.static, *self.free, *self.deep, *self.keyed]
+
     def tells(self, text: str) -> bool:
         """Whether a text is to be judged by itself.
 
@@ -70,7 +77,7 @@ class _Texts:
 
 @cache
 def common_words() -> frozenset[str]:
-    """Return ordinary lower-case words: as such they are no names, and a name like one is found by its capital."""
+    """Return ordinary lower-case words; a name like one is told by its capital."""
     return frozenset((resources.files(ASSETS) / FOLDER / "common.txt").read_text(encoding="utf-8").split())
 
 
@@ -96,21 +103,31 @@ class NameMask:
             made: Surrogates of the rules, which hold no names.
             counts: Replacements by kind are added here.
         """
-        texts = _Texts()
-        Walk(texts.visit).value(value)
-        table = self._table(texts, self._enumerated(value))
-        if not table:
-            return value, {}
-        used: dict[str, str] = {}
+        asked = value.get("request") if isinstance(value, dict) else None
+        if not isinstance(asked, dict):
+            table = self._table(_gather(value), self._enumerated(value), {})
+            return _replaced(value, table, made, counts)
+        # What a specialist will see is the request alone, so nothing but the request decides how it is masked;
+        # and a word that was left in it is left in the answer, which may have copied it.
+        texts = _gather(asked)
+        enumerated = self._enumerated(asked)
+        table = self._table(texts, enumerated, {})
+        request, used = _replaced(asked, table, made, counts)
+        answer = {name: item for name, item in value.items() if name != "request"}
+        said = _gather(answer)
+        said.static += texts.static
+        own = self._table(said, enumerated, table)
+        words = (
+            {word.lower() for text in texts.all() for word in self._words(text)}
+            if own.keys() - table.keys()
+            else set()
+        )
+        own = {word: found for word, found in own.items() if word in table or word.lower() not in words}
+        rest, more = _replaced(answer, own, made, counts)
+        return {name: request if name == "request" else rest[name] for name in value}, used | more
 
-        def rewrite(text: str, name: str, zone: Zone) -> str:
-            del name, zone
-            return _rewrite(text, table, made, used, counts)
-
-        return Walk(rewrite).value(value), used
-
-    def _table(self, texts: _Texts, enumerated: frozenset[str]) -> dict[str, tuple[str, str]]:
-        """Return for each way of writing each found word its kind and its surrogate."""
+    def _table(self, texts: _Texts, enumerated: frozenset[str], known: Table) -> Table:
+        """Return for each way of writing each found word its kind and its surrogate, the known ones included."""
         static = frozenset().union(*(self._words(text) for text in texts.static))
         hits: dict[str, str] = {}
         read = [*texts.free, *texts.deep]
@@ -120,16 +137,16 @@ class NameMask:
         for text, kind in texts.keyed.items():
             if not any(text in prompt for prompt in texts.static):
                 hits.update((word, hits.get(word, kind)) for word in WORD.findall(text))
-        table: dict[str, tuple[str, str]] = {}
+        table = dict(known)
         for word, kind in sorted(hits.items()):
-            if word.lower() in enumerated or (word.islower() and word in static):
+            if word in table or word.lower() in enumerated or (word.islower() and word in static):
                 continue
             for form in _forms(word):
                 if form != word and (form in hits or form in static):
                     continue
                 made = self._names.surrogate(kind, form)
                 if made is not None:
-                    table[form] = (kind, made)
+                    table.setdefault(form, (kind, made))
         return table
 
     def _find(self, texts: list[str]) -> list[Hits]:
@@ -174,6 +191,27 @@ class NameMask:
         return self._vocabularies[key]
 
 
+def _gather(value: Any) -> _Texts:
+    texts = _Texts()
+    Walk(texts.visit).value(value)
+    return texts
+
+
+def _replaced(
+    value: Any, table: Table, made: Collection[str], counts: Counter[str]
+) -> tuple[Any, dict[str, str]]:
+    """Return the value with surrogates, and which were used."""
+    if not table:
+        return value, {}
+    used: dict[str, str] = {}
+
+    def rewrite(text: str, name: str, zone: Zone) -> str:
+        del name, zone
+        return _rewrite(text, table, made, used, counts)
+
+    return Walk(rewrite).value(value), used
+
+
 def _key(text: str) -> str | bytes:
     if len(text) < _LONG:
         return text
@@ -189,15 +227,17 @@ def _hits(text: str, spans: Iterable[Span]) -> Iterable[tuple[str, str]]:
             if match.start() >= span.end:
                 break
             word = match.group()
-            low = word.lower()
-            if low in common_words() and low not in membership():
-                if (
-                    word == low
-                    or span.kind in {PLACE, ADDRESS}
-                    or _SENTENCE.search(text[: match.start()][-8:])
-                ):
-                    continue
-            yield word, span.kind
+            if not _is_ordinary(text, match, span.kind):
+                yield word, span.kind
+
+
+def _is_ordinary(text: str, match: re.Match[str], kind: str) -> bool:
+    """Whether a word is a common one where its capital, or the lack of it, says nothing."""
+    word = match.group()
+    low = word.lower()
+    if low not in common_words() or low in membership():
+        return False
+    return word == low or kind in {PLACE, ADDRESS} or bool(_SENTENCE.search(text[: match.start()][-8:]))
 
 
 def _forms(word: str) -> tuple[str, ...]:
@@ -210,7 +250,7 @@ def _forms(word: str) -> tuple[str, ...]:
 
 def _rewrite(
     text: str,
-    table: dict[str, tuple[str, str]],
+    table: Table,
     made: Collection[str],
     used: dict[str, str],
     counts: Counter[str],

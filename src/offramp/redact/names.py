@@ -1,8 +1,9 @@
 """Surrogates of words that belong to names and places: consistent, of the same kind, in the same case.
 
-A word that stands in a built-in list becomes another word of that list, by a cycle through the whole list in
-an order that only the key gives: no two words become one, none stays itself. Any other word becomes a made-up
-one. Mapping goes word by word, so that a first name alone is still a copy of the first name in a full name.
+A word that stands in a built-in list becomes another word of that list, by a cycle through the whole list
+in an order that only the key gives: no two words become one, none stays itself. Any other word becomes a
+made-up one. Mapping goes word by word, so that a first name alone is still a copy of the first name in a full
+name.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from offramp.redact.keyed import Keyed
 
 MASKED = (PERSON, PLACE, ADDRESS, ORGANISATION)
-"""Kinds that get surrogates. Dates, ages and titles stay: tasks reckon with them, and alone they name nobody."""
+"""Kinds that get surrogates. Dates, ages and titles stay: tasks reckon with them, and they name nobody."""
 
 _STAY = ("generic", "title", "month")
 _SHORTEST_NUMBER = 5
@@ -26,21 +27,21 @@ _LISTS = {
     PLACE: ("city", "country", "region", "last", "female", "male"),
 }
 _PERSON = (
-    "bar bel bor bran cal car cor dal dan del dor el fal fen gar gil hal har jor kal kel kes lan lor mal mar mer"
-    " mil mor nal nor ol pel per ral ren ros sal sel sor tal tel tor val ver vin wal wen yor zan zel",
+    """bar bel bor bran cal car cor dal dan del dor el fal fen gar gil hal har jor kal kel kes lan lor mal mar mer
+    mil mor nal nor ol pel per ral ren ros sal sel sor tal tel tor val ver vin wal wen yor zan zel""",
     "a e i o an en in on ar er ir or al el il ol",
-    "bant bell berg dane dell den dorn fell fen ford gan gard gren hurst kamp kin lane leigh len ley lin lock"
-    " man mont more nard nell nick quist ric ridge rick rin rock row sen shaw son stam sted ston strom tell ten"
-    " thal ton vard vell vik vin wald ward way well wick win wood worth",
+    """bant bell berg dane dell den dorn fell fen ford gan gard gren hurst kamp kin lane leigh len ley lin lock
+    man mont more nard nell nick quist ric ridge rick rin rock row sen shaw son stam sted ston strom tell ten
+    thal ton vard vell vik vin wald ward way well wick win wood worth""",
 )
 _PLACE = (
-    "ald ash ban bel birk black brad brock bur cal carl chester col cor dan dun east elm fair fal fen glen gold"
-    " grim had hart hazel hol inger kel kil lang lind mar mel mid mor nor oak ol pen raven red rose sel sil stan"
-    " sten sut thorn tor ul wal wes whit win wol",
+    """ald ash ban bel birk black brad brock bur cal carl chester col cor dan dun east elm fair fal fen glen gold
+    grim had hart hazel hol inger kel kil lang lind mar mel mid mor nor oak ol pen raven red rose sel sil stan
+    sten sut thorn tor ul wal wes whit win wol""",
     "a e i er en in el ing o ar or",
-    "beck berg borough bourne bridge burg bury by cester combe dale den field ford gate ham haven heim holm"
-    " hurst lach leigh ley lund marsh mere minster mouth ness port rath sea stad stead sted stoke stow ston"
-    " thorpe ton vale ville wade wick worth",
+    """beck berg borough bourne bridge burg bury by cester combe dale den field ford gate ham haven heim holm
+    hurst lach leigh ley lund marsh mere minster mouth ness port rath sea stad stead sted stoke stow ston
+    thorpe ton vale ville wade wick worth""",
 )
 
 

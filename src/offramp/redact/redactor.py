@@ -9,11 +9,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
+from offramp.redact.assigned import surrogate_field
 from offramp.redact.chain import Chain, Rewritten
 from offramp.redact.keyed import Keyed
 from offramp.redact.masked import Masked
 from offramp.redact.namemask import NameMask
-from offramp.redact.assigned import surrogate_field
 from offramp.redact.zones import LITERAL, decode_literal, is_json
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ _LONG = 200
 _REMEMBERED = 32_768
 _SHORTEST = 4
 _SHORTEST_ECHO = 6
+_SCHEMAS = frozenset(("tools", "functions", "response_format"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +132,25 @@ class Redactor:
             if key == "logprobs" and isinstance(item, dict):
                 # An answer cut into tokens cannot be searched, so its tokens go and their numbers stay.
                 made[key] = _without_text(item)
+            elif key in _SCHEMAS and isinstance(item, dict | list):
+                made[key] = self._schema(item, key, depth, tally)
             else:
                 masked = self._value(item, str(key), depth + 1, tally)
                 made[self._text(str(key), "", depth, tally)] = masked
+        return made
+
+    def _schema(self, value: Any, name: str, depth: int, tally: _Tally) -> Any:
+        """Redact what comes again as a whole with every call, and once it was clean do not look inside."""
+        try:
+            memo = _digest(name, orjson.dumps(value).decode())
+        except TypeError:
+            return self._value(value, name, depth + 1, tally)
+        if memo in self._clean:
+            return value
+        known = len(tally.pairs), tally.counts.total()
+        made = self._value(value, name, depth + 1, tally)
+        if (len(tally.pairs), tally.counts.total()) == known:
+            self._clean.add(memo)
         return made
 
     def _integer(self, value: int, name: str, tally: _Tally) -> int:

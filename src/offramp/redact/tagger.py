@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from offramp.redact.features import OFFSETS, PAD, REACH, STARTS, TOKEN, is_caseless, pair_rows, word_of
+from offramp.redact.features import OFFSETS, PAD, REACH, TOKEN, WIDTHS, is_caseless, pair_rows, word_of
 from offramp.redact.recogniser import KINDS, Span
 from offramp.redact.words import ASSETS, FOLDER
 
@@ -32,7 +32,7 @@ NEIGHBOURS = (-1, 1, -2, 2)
 """Whose labels have a say, and the order of the second round's weights."""
 
 _WORDS = 32_768
-_JOINING = frozenset(" \n\t\r.,'’-/&\\>?:;")
+_JOINING = frozenset(" \n\t\r.,'\u2019-/&\\>?:;")
 _AT_ONCE = 50_000
 
 
@@ -78,7 +78,7 @@ class _Vocabulary:
     """Scores of the words seen so far, for each offset; starts afresh when full."""
 
     def __init__(self, weights: Weights) -> None:
-        self._weights = weights
+        self._weights = np.vstack((weights.first, np.zeros((1, len(LABELS)), np.float32)))
         self._rows: dict[tuple[str, bool], int] = {}
         self.scores = np.zeros((_WORDS, len(OFFSETS), len(LABELS)), np.float32)
         self.hashes = np.zeros((3, _WORDS), np.uint64)
@@ -88,9 +88,10 @@ class _Vocabulary:
         if len(self._rows) + len(tokens) > len(self.scores):
             self._restart(len(tokens))
         known = self._rows
-        return np.fromiter(
-            (known[token] if token in known else self._add(token) for token in tokens), np.int64, len(tokens)
-        )
+        new = [token for token in dict.fromkeys(tokens) if token not in known]
+        if new:
+            self._add(new)
+        return np.fromiter((known[token] for token in tokens), np.int64, len(tokens))
 
     def _restart(self, wanted: int) -> None:
         self._rows.clear()
@@ -98,13 +99,16 @@ class _Vocabulary:
             self.scores = np.zeros((wanted, *self.scores.shape[1:]), np.float32)
             self.hashes = np.zeros((3, wanted), np.uint64)
 
-    def _add(self, token: tuple[str, bool]) -> int:
-        row = self._rows[token] = len(self._rows)
-        word = word_of(token[0], caseless=token[1])
-        for offset, listed in enumerate(word.rows):
-            self.scores[row, offset] = self._weights.first[list(listed)].sum(axis=0)
-        self.hashes[:, row] = word.word, word.form, word.shape
-        return row
+    def _add(self, tokens: list[tuple[str, bool]]) -> None:
+        first = len(self._rows)
+        words = [word_of(token, caseless=caseless) for token, caseless in tokens]
+        self._rows.update(zip(tokens, range(first, first + len(tokens)), strict=True))
+        last = first + len(tokens)
+        for block, width in enumerate(WIDTHS):
+            # Short lists are filled with a row of nothing.
+            rows = [word.rows[block] + (-1,) * (width - len(word.rows[block])) for word in words]
+            self.scores[first:last, block] = self._weights[np.array(rows)].sum(axis=1)
+        self.hashes[:, first:last] = np.array([(w.word, w.form, w.shape) for w in words], np.uint64).T
 
 
 class Tagger:
@@ -173,11 +177,6 @@ def second_round(scores: NDArray[np.float32], second: NDArray[np.float32]) -> ND
     for weight, offset in zip(second, NEIGHBOURS, strict=True):
         result += padded[2 + offset : 2 + offset + len(scores)] @ weight
     return result
-
-
-def feature_count() -> int:
-    """Return the rows of the first round's weights."""
-    return STARTS[-1]
 
 
 def _spans(text: str, places: list[tuple[int, int]], labels: NDArray[np.intp]) -> list[Span]:

@@ -1,9 +1,9 @@
 """Which parts of a call are free text, which are fixed, and which words of it are vocabulary.
 
-System prompts and tool schemas come again with every call: what a recogniser takes for a name there is noise,
-and would make of one prompt many. So it reads the conversation alone: messages of user, assistant and tools,
-and arguments of tool calls. In system prompts only what was found in the conversation is replaced; tool schemas,
-names of tools, roles, types, ids and keys of JSON stay as they are.
+System prompts and tool schemas come again with every call: what a recogniser takes for a name there is
+noise, and would make of one prompt many. So it reads the conversation alone: messages of user, assistant and
+tools, and arguments of tool calls. In system prompts only what was found in the conversation is replaced;
+tool schemas, names of tools, roles, types, ids and keys of JSON stay as they are.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Zone(enum.Enum):
     """How a text is treated.
 
     ``FIXED``: never touched. ``STATIC``: the part of a system prompt or of the call's frame, where only what
-    was found elsewhere is replaced. ``FREE``: read by the recogniser. ``DEEP``: read too, and so is everything
-    below, whatever its keys (arguments and results of tools).
+    was found elsewhere is replaced. ``FREE``: read by the recogniser. ``DEEP``: read too, and so is
+    everything below, whatever its keys (arguments and results of tools).
     """
 
     FIXED = enum.auto()
@@ -36,27 +36,84 @@ class Zone(enum.Enum):
 
 _STATIC_ROLES = ("system", "developer")
 _FIXED = frozenset(
-    "tools functions tool_choice response_format model role type id name object tool_call_id call_id"
-    " finish_reason system_fingerprint status format".split()
+    [
+        "tools",
+        "functions",
+        "tool_choice",
+        "response_format",
+        "model",
+        "role",
+        "type",
+        "id",
+        "name",
+        "object",
+        "tool_call_id",
+        "call_id",
+        "finish_reason",
+        "system_fingerprint",
+        "status",
+        "format",
+    ]
 )
 _STATIC = frozenset(("system", "instructions"))
-_FREE = frozenset("content prompt text output reasoning_content reasoning refusal thinking summary".split())
+_FREE = frozenset(
+    [
+        "content",
+        "prompt",
+        "text",
+        "output",
+        "reasoning_content",
+        "reasoning",
+        "refusal",
+        "thinking",
+        "summary",
+    ]
+)
 _DEEP = frozenset(("arguments", "input"))
 _DEEPEST = 100
 
 KEYS = {
     **dict.fromkeys(
-        "first_name last_name full_name surname given_name family_name firstname lastname middle_name maiden_name"
-        " customer_name patient_name passenger_name employee_name contact_name guest_name recipient_name".split(),
+        [
+            "first_name",
+            "last_name",
+            "full_name",
+            "surname",
+            "given_name",
+            "family_name",
+            "firstname",
+            "lastname",
+            "middle_name",
+            "maiden_name",
+            "customer_name",
+            "patient_name",
+            "passenger_name",
+            "employee_name",
+            "contact_name",
+            "guest_name",
+            "recipient_name",
+        ],
         PERSON,
     ),
-    **dict.fromkeys("city town hometown birthplace".split(), PLACE),
+    **dict.fromkeys(["city", "town", "hometown", "birthplace"], PLACE),
     **dict.fromkeys(
-        "street address address1 address2 address_line1 address_line2 street_address zip zip_code zipcode"
-        " postal_code postcode".split(),
+        [
+            "street",
+            "address",
+            "address1",
+            "address2",
+            "address_line1",
+            "address_line2",
+            "street_address",
+            "zip",
+            "zip_code",
+            "zipcode",
+            "postal_code",
+            "postcode",
+        ],
         ADDRESS,
     ),
-    **dict.fromkeys("company company_name employer organization organisation".split(), ORGANISATION),
+    **dict.fromkeys(["company", "company_name", "employer", "organization", "organisation"], ORGANISATION),
 }
 """Keys of JSON whose values are what the key says, in arguments and in results of tools."""
 

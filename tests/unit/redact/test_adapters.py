@@ -60,7 +60,7 @@ def test_what_another_recogniser_finds_comes_as_our_spans(name: str, load: Any) 
 
 @pytest.mark.parametrize("name", ["presidio", "spacy:m", "gliner:m"])
 def test_a_package_that_is_not_installed_is_named(name: str) -> None:
-    with pytest.raises(MissingExtra, match=name.split(":")[0]):
+    with pytest.raises(MissingExtra, match=name.split(":", maxsplit=1)[0]):
         open_recogniser(name, load=absent)
 
 

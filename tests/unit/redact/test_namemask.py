@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KEY = b"k" * 32
-KINDS = {"Mia": PERSON, "Lindqvist": PERSON, "Oslo": PLACE, "Acme": ORGANISATION, "Will": PERSON, "alarm": PLACE,
+KINDS = {"Mia": PERSON, "Lindqvist": PERSON, "Oslo": PLACE, "Acme": ORGANISATION, "Will": PERSON,
+         "alarm": PLACE,
          "Paris": PLACE, "economy": PLACE, "12345": ADDRESS, "Economy": PLACE}  # fmt: skip
 
 
