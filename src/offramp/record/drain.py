@@ -133,12 +133,10 @@ class Drain:
         return not self._retry_at and not self._backlog.empty
 
     def pause_s(self, now: float) -> float | None:
-        """Return the seconds until something is due, None where nothing is."""
-        if self._retry_at > now:
-            return self._retry_at - now
-        if self._group.last is None:
+        """Return the seconds until the group is due, None where there is none, or the store is given time."""
+        if self._group.last is None or self._retry_at > now:
             return None
-        return max(0.0, self._group.since / 1e9 + self._pace.commit_s - time.monotonic())
+        return max(0.0, self._group.since / 1e9 + self._pace.commit_s - now)
 
     def step(self, *, hurry: bool = False) -> bool:
         """Take what is there into the group, and store it where it is due.
@@ -166,8 +164,11 @@ class Drain:
     @property
     def _most(self) -> int:
         """Calls per group: one, where a group of this beginning has killed the recorder again and again."""
-        phase = self._suspect & 7
-        return 1 if phase == _STORING and self._deaths >= _ALONE_AFTER else self._pace.calls
+        return 1 if self._storing_kills and self._deaths >= _ALONE_AFTER else self._pace.calls
+
+    @property
+    def _storing_kills(self) -> bool:
+        return self._suspect & 7 == _STORING
 
     def _fill(self) -> bool:
         moved = False
@@ -278,6 +279,8 @@ class Drain:
             self.ring.side(sequence).unlink(missing_ok=True)
         if self._tries:
             _log.warning("The store takes calls again")
+        if self._storing_kills:
+            self._suspect = 0  # it is behind us
         self._tries, self._retry_at = 0, 0.0
         self._group = _Group()
 

@@ -131,7 +131,7 @@ class Recorder:
             return 0.0
         now = time.monotonic()
         due = [drain.pause_s(now) for drain in self._drains]
-        return min([pause, *(max(0.0, min(wait, _GROUP_S)) for wait in due if wait is not None)])
+        return min([pause, *(min(wait, _GROUP_S) for wait in due if wait is not None)])
 
     def _adopt(self) -> None:
         """Take over what gateways left that are gone."""
