@@ -22,6 +22,8 @@ CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key"})
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-zA-Z]+")
 # No space and no control character; what the client percent-encoded, or did not, stays as it is.
 _TARGET = re.compile(r"(?:[/?][!-~\x80-\xff]*)?")
+# Below a key of offramp's own, "/v1/../admin" would reach what the client was not given.
+_UPWARDS = re.compile(r"(?:^|[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:[/\\]|%2f|%5c|$)", re.IGNORECASE)
 _BREAKS = re.compile(rb"[\r\n\0]")
 _PERSISTENCE = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b""})
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE", "TRACE"})
@@ -141,15 +143,17 @@ def check_fields(headers: Headers) -> None:
 
 
 def check_target(method: str, path: str) -> None:
-    """Refuse a method or a path that would break a head.
+    """Refuse a method or a path that would break a head, or a path that leads out of the API.
 
     Raises:
-        BadInput: The method is no token, or the path holds a space or a control character.
+        BadInput: The method is no token, or the path holds a space, a control character or a dot segment.
     """
     if not method.isascii() or not _TOKEN.fullmatch(method.encode("ascii")):
         raise _unsendable(f"method {method[:60]!r} is no token (RFC 9110, 9.1)")
     if not _TARGET.fullmatch(path):
         raise _unsendable(f"path {path[:200]!r} is not percent-encoded, or does not begin with a slash")
+    if _UPWARDS.search(path.partition("?")[0]):
+        raise _unsendable(f"path {path[:200]!r} leads out of the API with a dot segment")
 
 
 def _unsendable(what: str) -> BadInput:

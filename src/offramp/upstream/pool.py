@@ -99,8 +99,8 @@ class PooledUpstream:
         for connection in list(self._open):
             connection.close()
         if self._open:
-            self._emptied = asyncio.get_running_loop().create_future()
-            await self._emptied
+            self._emptied = self._emptied or asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._emptied)
 
     def opened(self, connection: Connection) -> None:
         """See :class:`offramp.upstream.connection.Owner`."""

@@ -123,6 +123,38 @@ def test_a_method_that_would_break_the_head_is_refused(method: str) -> None:
         _head(method=method)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/..",
+        "/../admin",
+        "/files/../../admin",
+        "/./x",
+        "/%2e%2e/admin",
+        "/.%2E/x",
+        "/a/..%2fadmin",
+        "/a\\..\\x",
+    ],
+)
+def test_a_path_that_leads_out_of_the_api_is_refused(path: str) -> None:
+    with pytest.raises(BadInput, match="dot segment"):
+        _head(path=path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/files/a..b", "/files/...", "/.well-known/x", "/x?from=../a", "/v1.2/x", "/a./b"]
+)
+def test_dots_that_are_no_segment_are_let_through(path: str) -> None:
+    assert f"/v1{path} ".encode() in _head(path=path)
+
+
+def test_a_key_can_go_in_a_field_of_its_own() -> None:
+    theirs = [(b"x-api-key", b"theirs"), (b"authorization", b"Bearer theirs"), (b"x-a", b"1")]
+    head = RequestHead(_ORIGIN, "ours", "x-api-key").encode("GET", "/models", theirs, 0)
+    assert b"\r\nx-api-key: ours\r\nx-a: 1\r\n" in head
+    assert b"theirs" not in head
+
+
 def test_raw_bytes_of_a_path_stay_the_same_bytes() -> None:
     raw = "/files/é".encode()
     assert b"GET /v1" + raw + b" HTTP/1.1" in _head(method="GET", path=raw.decode("latin-1"))

@@ -179,6 +179,13 @@ async def test_a_closed_pool_opens_again() -> None:
     assert server.connections == 2
 
 
+async def test_two_can_close_the_pool_at_once() -> None:
+    async with asyncio.timeout(30), _between(answering(_OK)) as (upstream, _):
+        await asyncio.gather(*(_ask(upstream) for _ in range(3)))
+        await asyncio.gather(upstream.aclose(), upstream.aclose())
+        assert not upstream._open
+
+
 async def test_closing_the_pool_breaks_off_what_is_under_way() -> None:
     async def script(talk: Talk) -> None:
         await talk.hear()
