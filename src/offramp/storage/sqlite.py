@@ -170,6 +170,10 @@ class SqliteStore:
         """Return this store's 32-byte secret for a purpose; no rotation changes it."""
         return self._keys.secret(purpose)
 
+    def data_keys(self) -> list[int]:
+        """Return the numbers of the data keys; the last one seals, the others still open something."""
+        return [row[0] for row in self._database.rows("SELECT number FROM data_keys ORDER BY number")]
+
     def rotate_key(self) -> int:
         """Make a new data key and return its number; upkeep reseals what old ones seal, and drops them."""
         with self._database.translated(), self._folder.upkeep():

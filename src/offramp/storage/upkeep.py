@@ -85,7 +85,7 @@ class Caretaker:
 
     def _evict(self, retention: Retention, tally: _Tally) -> None:
         """Remove the oldest calls until the store is small enough."""
-        for _ in range(_ROUNDS if retention.max_bytes > 0 else 0):
+        for number in range(_ROUNDS if retention.max_bytes > 0 else 0):
             taken = footprint(self._database, self._folder)
             if taken.total_bytes <= retention.max_bytes or not taken.calls:
                 return
@@ -93,15 +93,16 @@ class Caretaker:
             self._give_back()
             taken = footprint(self._database, self._folder)
             excess = taken.total_bytes - retention.max_bytes
-            while excess > 0 and (ids := self._oldest(excess, taken)):
+            # Rows free whole pages or nothing: where they did not free their share, bodies have to.
+            row_bytes = 0 if number else taken.index_bytes // max(1, taken.calls)
+            while excess > 0 and (ids := self._oldest(excess, row_bytes)):
                 tally.add("evicted", self._drop([key for key, _ in ids]))
                 excess -= sum(size for _, size in ids)
             self._compact(0.0, tally)
             self._give_back()
 
-    def _oldest(self, excess: int, taken: Footprint) -> list[tuple[str, int]]:
+    def _oldest(self, excess: int, row_bytes: int) -> list[tuple[str, int]]:
         """Return the oldest calls that take so many bytes together, a batch at most, with their sizes."""
-        row_bytes = taken.index_bytes // max(1, taken.calls)
         query = "SELECT id, ifnull(length, 0) FROM calls ORDER BY at, id LIMIT ?"
         found: list[tuple[str, int]] = []
         for key, length in self._database.rows(query, (_BATCH,)):

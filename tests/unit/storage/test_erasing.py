@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from offramp.core.call import Call
-from offramp.storage import erasing, frame
+from offramp.storage import frame, index
 from offramp.storage.port import Retention
 from offramp.storage.sqlite import SqliteStore
 
@@ -109,7 +109,7 @@ def test_a_removal_that_was_cut_short_is_finished_at_the_next_opening(home: Path
     store.append([call(1), call(2)])
     sealed = sealed_bytes(store, call(1).id)
     with store._database.transaction(durable=True) as connection:
-        erasing.index.drop(connection, [call(1).id])
+        index.drop(connection, [call(1).id])
     assert sealed in bytes_of(home)
     store.close()
     store = opened(home)

@@ -149,7 +149,7 @@ def test_upkeep_of_another_process_that_lasts_too_long_is_told(tmp_path: Path) -
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         # Rights mean nothing to root; a mount that is read-only does.
-        mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", tmp_path]
+        mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(tmp_path)]
         if subprocess.run(mount, capture_output=True, check=False).returncode:
             pytest.skip("a read-only folder needs mount, or a user who is not root")
     else:

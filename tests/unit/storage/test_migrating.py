@@ -131,7 +131,7 @@ def killed_at(path: Path, step: int) -> bool:
                 super().__init__(*arguments, **named)  # type: ignore[arg-type]  # what connect was given
                 self.set_trace_callback(count)
 
-        sqlite3.connect = lambda *a, **n: connect(*a, factory=Counted, **n)  # type: ignore[assignment, misc]  # a child of its own
+        sqlite3.connect = lambda *a, **n: connect(*a, factory=Counted, **n)  # type: ignore[assignment]  # a child of its own
         SqliteStore(path, KEY).upkeep()
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9

@@ -41,7 +41,7 @@ def files(home: Path) -> dict[str, bytes]:
 
 
 def numbers(store: SqliteStore) -> list[int]:
-    return [row[0] for row in store._database.rows("SELECT number FROM data_keys ORDER BY number")]
+    return store.data_keys()
 
 
 def test_calls_of_the_old_and_of_the_new_data_key_are_readable(home: Path) -> None:
