@@ -12,7 +12,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from offramp.access.keys import Grant
+from offramp.access import token
+from offramp.access.keys import KEY, Grant
 from offramp.access.roles import Action, Role, permits
 from offramp.app import App, build
 from offramp.app.security import audit_of, check_audit, guard_of, keys_of
@@ -274,6 +275,22 @@ async def test_a_list_of_keys_shows_no_secret(house: House, capsys: pytest.Captu
     for said in (listed, shown, json.dumps(over_http)):
         assert "ofk_" not in said
         assert "hash" not in said
+
+
+async def test_a_new_key_alone_is_on_standard_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    obj = {"home": str(tmp_path / "home")}
+    keys.command.main(["add", "ci", "--role", "agent"], obj=obj, standalone_mode=False)
+    said = capsys.readouterr()
+    assert token.read(said.out.strip()) is not None
+    assert "shown this once" in said.err
+    app = build(Settings(home=tmp_path / "home"))
+    keys_of(app).revoke("ci")
+    app.store.delete(KEY, keys_of(app).all()[0].id)
+    app.close()
+    keys.command.main(["list"], obj=obj, standalone_mode=False)
+    assert "There are no keys" in capsys.readouterr().out
 
 
 async def test_changes_of_keys_are_in_the_audit_log(house: House, capsys: pytest.CaptureFixture[str]) -> None:

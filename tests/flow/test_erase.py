@@ -393,6 +393,37 @@ def test_the_text_form_says_what_happened(office: Office, capsys: pytest.Capture
     assert JANE not in said
 
 
+def test_the_text_form_says_what_is_left_and_where(
+    office: Office, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (office.home / "notes.txt").write_text(f"ask {JANE} again")
+    app = office.app()
+    app.store.put(state.TASK, "t-1", {"name": f"Write to {JANE}"})
+    app.close()
+    capsys.readouterr()
+    assert invoked(erase.command, office, "--subject", JANE) == 1
+    said = capsys.readouterr().err
+    assert "TRACES ARE LEFT" in said
+    assert f"{office.home / 'notes.txt'}: value" in said
+    assert "document task/t-1" in said
+
+
+def test_the_text_form_of_a_dry_run_and_of_retiring(
+    office: Office, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night(office)
+    office.record(exchange(ask("mail jo@roe.io"), SAID), exchange(ask("and now?"), SAID))
+    capsys.readouterr()
+    assert invoked(erase.command, office, "--subject", "jo@roe.io", "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert "Nothing was removed: a dry run." in said
+    assert "1 other calls of their sessions hold no trace" in said
+    invoked(erase.command, office, "--subject", JANE, "--dry-run")
+    assert "it would be marked for retraining, or retired" in capsys.readouterr().out
+    invoked(erase.command, office, "--retire")
+    assert "nothing is marked for retraining" in capsys.readouterr().out
+
+
 def test_what_makes_no_sense_is_refused(office: Office, tmp_path: Path) -> None:
     with pytest.raises(click.UsageError):
         invoked(erase.command, office)
