@@ -55,10 +55,12 @@ class _Client:
     Args:
         port: Where to connect.
         method: HTTP method.
+        path: Path asked for.
     """
 
-    def __init__(self, port: int, method: str = "POST") -> None:
+    def __init__(self, port: int, method: str = "POST", path: str = "/v1/files") -> None:
         self.body = b""
+        self._path = path
         self._port = port
         self._method = method
         self._reading = ResponseReader()
@@ -78,8 +80,8 @@ class _Client:
     def ask(self, body: bytes = b"{}", *, of: int | None = None) -> None:
         """Send a request, or less of its body than it announces."""
         self.body = b""
-        self._reading.expect()
-        head = f"{self._method} /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: {of or len(body)}\r\n\r\n"
+        self._reading.expect(bodiless=self._method == "HEAD")
+        head = f"{self._method} {self._path} HTTP/1.1\r\nhost: x\r\ncontent-length: {of or len(body)}\r\n\r\n"
         self._writer.write(head.encode() + body)
 
     async def see(self, enough: Callable[[], bool] = lambda: False) -> _Seen:
@@ -230,6 +232,14 @@ async def test_32_megabytes_go_up_whole() -> None:
         assert (await _ask(port, body)).body == hashlib.sha256(body).hexdigest().encode()
 
 
+@pytest.mark.parametrize("length", [b"content-length: 1234\r\n", b"transfer-encoding: chunked\r\n", b""])
+async def test_the_answer_to_head_has_the_same_status_and_no_body(length: bytes) -> None:
+    script = answering_once(_HEAD + length + b"\r\n")
+    async with RawServer(script) as server, _gateway(server.url) as port, _Client(port, "HEAD") as client:
+        client.ask(b"")
+        assert await client.see() == _Seen(200, b"", whole=True)
+
+
 async def test_an_answer_that_comes_before_the_request_was_read_reaches_the_client() -> None:
     async def script(talk: Talk) -> None:
         await talk.hear_head()
@@ -321,6 +331,18 @@ async def test_a_connection_that_never_stands_is_a_502() -> None:
             status, message = _problem(await _ask(port), url)
     assert status == 502
     assert "no connection within 0.1 s" in message
+
+
+@pytest.mark.parametrize("path", ["/v1/../admin", "/v1/files/%2e%2e%2f../admin", "/v1/%2E%2E"])
+async def test_a_path_that_leads_out_of_the_api_goes_nowhere(path: str) -> None:
+    async with (
+        RawServer(answering_once(_OK)) as server,
+        _gateway(server.url) as port,
+        _Client(port, path=path) as client,
+    ):
+        client.ask()
+        assert (await client.see()).status == 400
+    assert server.connections == 0
 
 
 async def test_after_any_fault_the_next_call_is_answered() -> None:
