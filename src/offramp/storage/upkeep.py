@@ -103,7 +103,7 @@ class Caretaker:
 
     def _oldest(self, excess: int, row_bytes: int) -> list[tuple[str, int]]:
         """Return the oldest calls that take so many bytes together, a batch at most, with their sizes."""
-        query = "SELECT id, ifnull(length, 0) FROM calls ORDER BY at, id LIMIT ?"
+        query = "SELECT id, ifnull(length, 1000) FROM calls ORDER BY at, id LIMIT ?"
         found: list[tuple[str, int]] = []
         for key, length in self._database.rows(query, (_BATCH,)):
             if excess <= 0:

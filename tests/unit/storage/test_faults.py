@@ -14,6 +14,7 @@ import pytest
 
 from offramp.core.call import Call
 from offramp.core.errors import DiskFull, StorageError
+from offramp.storage import index
 from offramp.storage.port import Retention
 from offramp.storage.sqlite import SqliteStore
 
@@ -195,4 +196,45 @@ def test_a_reader_goes_on_while_segments_are_rewritten_under_it(tmp_path: Path) 
     assert [key for key in seen if int(key[1:]) % 2 == 0] == [call(n).id for n in range(0, 400, 2)]
     assert other.lost == 0
     other.close()
+    store.close()
+
+
+def test_a_body_moved_between_index_and_reading_is_looked_for_again(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "offramp.db", KEY)
+    store.append([call(n, 200) for n in range(20)])
+    page = store._page((0.0, ""), 100)
+    store.remove([call(n, 200).id for n in range(10)])
+    store.upkeep()
+    assert store.footprint().segments == 1
+    assert store._read(page) == [call(n, 200) for n in range(10, 20)]
+    assert store.lost == 0
+    store.close()
+
+
+def test_a_copy_of_a_call_that_has_gone_meanwhile_is_queued_for_erasure(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "offramp.db", KEY)
+    with store._database.transaction() as connection:
+        assert not index.move(connection, "gone", index.Place(1, 40, 100), index.Place(2, 40, 101))
+    assert store._database.rows("SELECT * FROM erasures") == [(2, 40, 101)]
+    store.close()
+
+
+def test_readers_see_every_call_that_stays_while_others_write_remove_and_tidy_up(tmp_path: Path) -> None:
+    path = tmp_path / "offramp.db"
+    store = SqliteStore(path, KEY, segment_bytes=8_000)
+    staying = [call(n, 200) for n in range(0, 200, 2)]
+    store.append([call(n, 200) for n in range(200)])
+    store.close()
+    reader = os.fork()
+    if not reader:
+        reading = SqliteStore(path, KEY)
+        good = all([c for c in reading.calls() if c.at % 2 == 0 and c.at < 200] == staying for _ in range(40))
+        os._exit(0 if good and not reading.lost else 1)
+    store = SqliteStore(path, KEY, segment_bytes=8_000)
+    for n in range(1, 200, 8):
+        store.remove([call(k, 200).id for k in (n, n + 2, n + 4, n + 6)])
+        store.append([call(1_000 + n, 200)])
+        store.upkeep()
+    assert os.waitstatus_to_exitcode(os.waitpid(reader, 0)[1]) == 0
+    assert store.count() == 125
     store.close()
