@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from offramp.core.json import JsonObject
 
 _NAMED = ("user", "safety_identifier", "prompt_cache_key")
+_SOMEBODY = 10_000
 # What names a conversation, by kind of pseudonym.
 _THREADS = (("conversation", "conversation"), ("response", "previous_response_id"))
 
@@ -77,13 +78,13 @@ def rename(pseudonyms: Pseudonyms, body: JsonObject) -> JsonObject:
     renamed = dict(body)
     for name in _NAMED:
         if body.get(name):
-            renamed[name] = _rename(pseudonyms, body[name])
+            renamed[name] = pseudonyms.of("user", _spelt(body[name]))
     for kind, name in _THREADS:
         named = body.get(name)
         if isinstance(named, dict) and isinstance(named.get("id"), str):
             renamed[name] = {"id": pseudonyms.of(kind, named["id"])}
         elif named:
-            renamed[name] = pseudonyms.of(kind, named if isinstance(named, str) else repr(named))
+            renamed[name] = pseudonyms.of(kind, _spelt(named))
     if isinstance(body.get("metadata"), dict):
         renamed["metadata"] = {key: _rename(pseudonyms, value) for key, value in body["metadata"].items()}
     if isinstance(body.get("messages"), list):
@@ -91,11 +92,14 @@ def rename(pseudonyms: Pseudonyms, body: JsonObject) -> JsonObject:
     return renamed
 
 
+def _spelt(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
 def _rename(pseudonyms: Pseudonyms, value: Any) -> Any:
-    if isinstance(value, str):
-        return pseudonyms.of("user", value)
-    if isinstance(value, dict | list):
-        return pseudonyms.of("user", repr(value))
+    # A small number is a count or a version; a large one may be somebody's.
+    if isinstance(value, str | dict | list) or (isinstance(value, int) and abs(value) >= _SOMEBODY):
+        return pseudonyms.of("user", _spelt(value))
     return value
 
 

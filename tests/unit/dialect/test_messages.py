@@ -344,7 +344,12 @@ def test_an_overloaded_server_in_the_middle_leaves_no_answer() -> None:
     made = MESSAGES.chat_response(folded.body)
     assert made["error"] == error
     assert made["partial"][0]["message"]["content"] == "I go"
+    assert made["usage"]["prompt_tokens"] == 9
     assert answer_of(made) is None
+
+
+def test_a_stream_without_its_beginning_is_no_answer() -> None:
+    assert not MESSAGES.fold(sse(*TEXT, ending("end_turn"), STOP)).complete
 
 
 def test_a_missing_message_stop_loses_nothing() -> None:

@@ -75,7 +75,7 @@ def test_identities_in_a_request_become_pseudonyms() -> None:
         "user": "jane.doe",
         "safety_identifier": "jane.doe",
         "prompt_cache_key": "jane.doe-1",
-        "metadata": {"user_id": "jane.doe", "n": 3, "nested": {"name": "jane.doe"}},
+        "metadata": {"user_id": "jane.doe", "n": 3, "account": 31337, "nested": {"name": "jane.doe"}},
         "conversation": {"id": "conv-jane"},
         "previous_response_id": "resp-jane",
         "messages": [
@@ -87,6 +87,7 @@ def test_identities_in_a_request_become_pseudonyms() -> None:
     assert "jane" not in repr(renamed)
     assert renamed["user"] == renamed["safety_identifier"] == renamed["metadata"]["user_id"]
     assert renamed["metadata"]["n"] == 3
+    assert renamed["metadata"]["account"] == PSEUDONYMS.of("user", "31337")
     assert renamed["messages"][1] == {"role": "tool", "name": "search"}
     assert request["user"] == "jane.doe"
 
@@ -96,3 +97,7 @@ def test_identities_in_a_request_become_pseudonyms() -> None:
 )
 def test_a_request_without_identities_stays(request_: dict[str, Any]) -> None:
     assert rename(PSEUDONYMS, request_) == request_
+
+
+def test_a_user_that_is_a_number_becomes_a_pseudonym() -> None:
+    assert rename(PSEUDONYMS, {"user": 42}) == {"user": PSEUDONYMS.of("user", "42")}

@@ -41,7 +41,11 @@ def chat_response(response: JsonObject) -> JsonObject:
     """Return a response in chat-completion form; an error stays, what came before it becomes choices."""
     if response.get("error"):
         partial = response.get("partial")
-        return response | {"partial": [_choice(partial)]} if isinstance(partial, dict) else response
+        if not isinstance(partial, dict):
+            return response
+        # What was said before the error is billed too.
+        counted = given(usage=chat_usage(partial.get("usage")))
+        return response | {"partial": [_choice(partial)]} | counted
     if response.get("type") != "message":
         return response
     head = {"id": text(response, "id"), "object": "chat.completion", "model": text(response, "model")}

@@ -94,7 +94,7 @@ class _Stream:
         place = index if isinstance(index, int) else len(self.blocks)
         match item.get("type"):
             case "message_start":
-                self.message = without(child(item, "message"), "content", "usage")
+                self.message = {"type": "message"} | without(child(item, "message"), "content", "usage")
                 self._count(child(item, "message"))
             case "content_block_start":
                 self.blocks[place] = _Block(child(item, "content_block"))
@@ -112,7 +112,7 @@ class _Stream:
     def fold(self) -> Folded:
         blocks = [block.body() for _, block in sorted(self.blocks.items())]
         message = self.message | {"content": blocks} | ({"usage": self.usage} if self.usage else {})
-        if self.error is not None or not self.message.get("stop_reason"):
+        if self.error is not None or not (self.message.get("stop_reason") and "type" in self.message):
             return broken(message, self.error)
         return Folded(message, complete=True)
 

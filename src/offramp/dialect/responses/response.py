@@ -38,7 +38,10 @@ def chat_response(response: JsonObject) -> JsonObject:
     """
     if response.get("error") and "output" not in response:
         partial = response.get("partial")
-        return response | {"partial": [_choice(partial)]} if isinstance(partial, dict) else response
+        if not isinstance(partial, dict):
+            return response
+        counted = given(usage=chat_usage(response.get("usage")))
+        return response | {"partial": [_choice(partial)]} | counted
     if not isinstance(response.get("output"), list):
         return response
     usage = given(usage=chat_usage(response.get("usage")))
