@@ -25,7 +25,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,7 +241,8 @@ def recorder_cost(app: App, size: str) -> list[str]:
     parsing = writer.parsing.spent - writer.masking.spent
     rest = cpu - writer.parsing.spent - writer.storing.spent
     parts = (rest, parsing, writer.masking.spent, writer.storing.spent, cpu, total)
-    return [size, *(f"{1e6 * part / taken.calls:.0f}" for part in parts), f"{taken.calls / total:,.0f}"]
+    name = f"{size}, redact {app.settings.record.redact}"
+    return [name, *(f"{1e6 * part / taken.calls:.0f}" for part in parts), f"{taken.calls / total:,.0f}"]
 
 
 def idle_cost(app: App) -> list[str]:
@@ -295,6 +296,10 @@ def main() -> None:
         rows = [[size, f"{put_cost(app, size):.1f}"] for size in SIZES]
         table("Tap.put, us per call (request of this size, answer of 1 KB)", ["request", "us"], rows)
         costs = [recorder_cost(app, size) for size in SIZES]
+        plain = replace(app.settings, record=replace(app.settings.record, redact="structured"))
+        app.close()
+        app = build(plain)
+        costs += [recorder_cost(app, size) for size in SIZES]
         columns = ["request", "read", "parse", "mask", "store", "all", "elapsed", "calls/s"]
         table(
             "Recorder, us of processor per call (elapsed: with waits for the disk and for other processes)",

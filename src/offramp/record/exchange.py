@@ -106,10 +106,10 @@ def decode(frame: bytes, names: Sequence[str] = FACTS) -> Exchange:
     try:
         facts_size, request_size = _SIZES.unpack_from(frame)
         start = _SIZES.size + facts_size
-        facts = dict(zip(names, orjson.loads(frame[_SIZES.size : start]), strict=True))
-        facts["dialect"] = Dialect(facts.get("dialect", Dialect.CHAT))
-        known = {name: value for name, value in facts.items() if name in FACTS}
-        request, response = frame[start : start + request_size], frame[start + request_size :]
-        return Exchange(request=request, response=response, **known)
+        facts = zip(names, orjson.loads(frame[_SIZES.size : start]), strict=True)
+        known = {name: value for name, value in facts if name in FACTS}
+        exchange = Exchange(frame[start : start + request_size], frame[start + request_size :], **known)
+        exchange.dialect = Dialect(exchange.dialect)
     except (struct.error, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{len(frame)} bytes are no frame ({type(error).__name__})") from error
+    return exchange

@@ -171,7 +171,8 @@ class Recorder:
 def _ends(channel: socket.socket | None, pause_s: float) -> bool:
     """Wait; tell whether the channel has ended meanwhile."""
     if channel is None:
-        time.sleep(pause_s)
+        if pause_s > 0.0:
+            time.sleep(pause_s)
         return False
     if not select.select([channel], [], [], pause_s)[0]:
         return False

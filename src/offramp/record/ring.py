@@ -13,7 +13,8 @@ import mmap
 import os
 import secrets
 import struct
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from cryptography.exceptions import InvalidTag
@@ -117,7 +118,7 @@ class Ledger(Generic[_State]):
         kind: What they are read as.
     """
 
-    __slots__ = ("_kind", "_places", "_struct", "_turn", "_view", "_words", "_writes")
+    __slots__ = ("_kind", "_places", "_struct", "_turn", "_values", "_view", "_words", "_writes")
 
     def __init__(self, view: memoryview, turn: int, places: tuple[int, int], kind: type[_State]) -> None:
         self._view = view
@@ -125,7 +126,9 @@ class Ledger(Generic[_State]):
         self._turn = turn
         self._places = places
         self._kind: Callable[..., _State] = kind
-        self._struct = struct.Struct(f"<{len(fields(kind))}Q")
+        names = [field.name for field in fields(kind)]
+        self._values: Callable[[_State], tuple[int, ...]] = attrgetter(*names)
+        self._struct = struct.Struct(f"<{len(names)}Q")
         self._writes = self._words[turn]
 
     def write(self, *values: int) -> None:
@@ -136,7 +139,7 @@ class Ledger(Generic[_State]):
 
     def set(self, state: _State) -> None:
         """Replace all counters."""
-        self.write(*astuple(state))
+        self.write(*self._values(state))
 
     @property
     def turn(self) -> int:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from offramp.record.drain import Pace
 from offramp.record.exchange import Exchange
@@ -20,7 +24,7 @@ from offramp.record.writer import Report, Writer
 from offramp.testing.memory_store import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from offramp.core.call import Call
     from offramp.core.json import JsonObject
@@ -159,3 +163,19 @@ class Recording:
 
 def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+@contextmanager
+def small_memory(folder: Path, size: str) -> Iterator[Path]:
+    """Mount a small disk; skips where that is not allowed."""
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import subprocess
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.record.rigs import KEY, memory_folder
+from tests.unit.record.rigs import KEY, memory_folder, small_memory
 
 from offramp.core.errors import StorageError, WrongKey
 from offramp.record.backlog import Backlog
@@ -132,21 +130,6 @@ def test_memory_of_a_backlog_is_given_back(folder: Path) -> None:
     journal.close()
     assert full >= 16 * MIB
     assert trimmed <= HEADER + 4 * BLOCK
-
-
-@contextmanager
-def small_memory(folder: Path, size: str) -> Iterator[Path]:
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.skip("mounting a small tmpfs needs root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_memory_that_runs_out_costs_counted_calls_and_not_the_process(tmp_path: Path) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.record.rigs import small_memory
 
 import offramp
 from offramp.core.errors import StorageError, WrongKey
@@ -28,6 +31,8 @@ from offramp.testing.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from offramp.core.json import JsonObject
 
 SOURCE = Path(offramp.__file__).parents[1]
 CHILD = Path(__file__).with_name("recorder_child.py")
@@ -57,9 +62,9 @@ def command(home: Path, *more: str) -> list[str]:
     ]
 
 
-def recording(home: Path, *more: str, size: int = 4 << 20) -> Tap:
+def recording(home: Path, *more: str, size: int = 4 << 20, rings: Path | None = None) -> Tap:
     key = derive_key(load_key(home / "key"), "ring")
-    return Tap(command(home, *more), lambda: Journal.create([home / "ring"], key, size=size))
+    return Tap(command(home, *more), lambda: Journal.create([rings or home / "ring"], key, size=size))
 
 
 def rings_of(home: Path) -> list[Path]:
@@ -103,9 +108,10 @@ def canaries() -> Exchange:
     }
     arguments = json.dumps({"to": email, "note": f"Bearer {token}"})
     pieces = [arguments[:15], arguments[15:40], arguments[40:]]
-    chunks = [
+    chunks: list[JsonObject] = [
         {"choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": p}}]}}]} for p in pieces
     ]
+    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
     stream = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
     return Exchange(
         json.dumps(request).encode(),
@@ -279,7 +285,7 @@ async def test_calls_wait_in_the_ring_while_the_disk_is_full(home: Path) -> None
         tap.put(exchange(random.Random(n).randbytes(3000).hex()))
     await until(lambda: tap.stats().stalled)
     stats = tap.stats()
-    assert "larger than 150000 bytes" in stats.error
+    assert "150000 bytes" in stats.error
     assert (stats.failed, stats.dropped) == (0, 0)
     assert stats.waiting > 0
     await tap.close(timeout_s=0.1)
@@ -292,6 +298,44 @@ async def test_calls_wait_in_the_ring_while_the_disk_is_full(home: Path) -> None
     with_store = stored(home)
     assert with_store.count() == 64
     with_store.close()
+
+
+async def test_a_disk_that_is_full_for_a_while_costs_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "disk"
+    home.mkdir()
+    with small_memory(home, "8m"):
+        load_key(home / "key", create=True)
+        tap = recording(home, rings=tmp_path / "ring")
+        await tap.start()
+        filler = home / "filler"
+        with contextlib.suppress(OSError):
+            filler.write_bytes(bytes(16 << 20))
+        for n in range(20):
+            tap.put(exchange(random.Random(n).randbytes(30_000).hex()))
+        await until(lambda: tap.stats().stalled)
+        stalled = tap.stats()
+        filler.unlink()
+        await tap.flush()
+        stats = tap.stats()
+        await tap.close()
+        with_store = stored(home)
+        count = with_store.count()
+        with_store.close()
+    assert "No space left" in stalled.error
+    assert (stats.written, stats.failed, stats.dropped, count) == (20, 0, 0, 20)
+
+
+async def test_a_database_that_another_process_locks_costs_nothing(tap: Tap, home: Path) -> None:
+    other = sqlite3.connect(home / "offramp.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    tap.put(exchange())
+    await asyncio.sleep(0.5)
+    during = tap.stats()
+    other.execute("ROLLBACK")
+    other.close()
+    await tap.flush()
+    assert during.waiting == 1
+    assert (tap.stats().written, tap.stats().failed) == (1, 0)
 
 
 async def test_signals_to_a_terminal_do_not_reach_the_recorder(tap: Tap) -> None:
