@@ -14,7 +14,20 @@ import offramp
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "peft", "sklearn", "ray", "vllm")
-LIGHT = ("gateway", "route", "record", "upstream", "storage", "redact", "discover.assign", "core.render")
+LIGHT = (
+    "gateway",
+    "route",
+    "record",
+    "upstream",
+    "storage",
+    "dialect",
+    "redact",
+    "access",
+    "interchange",
+    "telemetry",
+    "discover.assign",
+    "core.render",
+)
 
 
 def test_import_contracts_hold() -> None:

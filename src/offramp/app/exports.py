@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 import orjson
 
+from offramp.app.security import reading
 from offramp.core.errors import BadInput, NotFound
 from offramp.discover.assign import Assigner
 from offramp.interchange import format_named
@@ -99,7 +100,7 @@ def _chosen(app: App, chosen: Selection) -> Iterator[Call]:
     if since is None:
         raise BadInput(f"{chosen.since!r} is no time.", hint="Write it as 2026-11-24 or 2026-11-24T08:00.")
     assigner = _assigner(app, chosen.task) if chosen.task else None
-    for call in app.store.calls(since=since):
+    for call in reading(app, "export").calls(since=since):
         if chosen.trainable_only and not call.trainable:
             continue
         if assigner is None or assigner.assign(call.request) == chosen.task:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from offramp.app import build
+from offramp.app.security import reading
 from offramp.app.summary import summarise
 from offramp.cli import options
 from offramp.cli.root import echo_json
@@ -38,9 +39,10 @@ def command(
     say = options.progress_line()
     try:
         stages = Stages()
-        found = find_tasks(app.store, stages, say)
+        store = reading(app, "convert")
+        found = find_tasks(store, stages, say)
         goal = Goal(settings.certify.alpha, settings.certify.delta, seed=settings.train.seed)
-        run_night(app.store, found, app.workshop(say), goal, stages, say, task=task)
+        run_night(store, found, app.workshop(say), goal, stages, say, task=task)
         summary = summarise(app.store, settings, seconds=stages.seconds)
     finally:
         app.close()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from offramp.access.roles import Action
 from offramp.app import build
+from offramp.app.security import audit_of
 from offramp.cli import options
 from offramp.cli.root import echo_json
 from offramp.loop import state
@@ -22,6 +24,7 @@ def command(ctx: click.Context, task: str | None, *, as_json: bool) -> None:
     app = build(options.settings_of(ctx), existing=True)
     try:
         deployed = state.promote(app.store, task)
+        audit_of(app).write(Action.PROMOTE, task or "all")
     finally:
         app.close()
     if as_json:

@@ -53,8 +53,6 @@ def command(
     )
     configure_logs(settings.telemetry.log, level=logging.WARNING)
     app = build(settings)
-    keys = len(keys_of(app).all()) if settings.store_path.exists() else 0
-    check_binding(settings.gateway.host, keys)
 
     def ready(address: Address) -> None:
         if as_json:
@@ -81,6 +79,9 @@ def command(
                 await gateway.aclose()
 
     try:
+        # Without a store there are no keys, and a refusal should leave none behind.
+        keys = len(keys_of(app).all()) if settings.store_path.exists() else 0
+        check_binding(settings.gateway.host, keys)
         run(serving())
     finally:
         app.close()

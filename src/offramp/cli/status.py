@@ -27,10 +27,12 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         ]
         tasks = state.load_tasks(store)
         recording = recording_of(app)
+        retrain = state.marked_for_retraining(store)
     finally:
         app.close()
     if as_json:
-        echo_json({"calls": calls, "tasks": len(tasks), "live": live, "recording": recording})
+        facts = {"calls": calls, "tasks": len(tasks), "live": live}
+        echo_json({**facts, "recording": recording, "retrain": retrain})
         return
     if alarm := alarm_of(recording):
         click.echo(f"ALARM: {alarm}", err=True)
@@ -42,3 +44,5 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
             f"{found['disagreements']} disagreed, "
             f"live risk {found['risk_low']:.1%} to {found['risk_high']:.1%}"
         )
+    for specialist, reason in retrain.items():
+        click.echo(f"{specialist} has to be trained again: {reason}")

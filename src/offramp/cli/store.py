@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from offramp.access.roles import Action
 from offramp.app import build
+from offramp.app.security import audit_of
 from offramp.cli import options
 from offramp.cli.root import echo_json
 from offramp.storage.port import Retention
@@ -70,8 +72,10 @@ def rotate_key(ctx: click.Context, *, as_json: bool) -> None:
 
     Recording goes on meanwhile. Cut short, the next `offramp store upkeep` finishes it.
     """
-    with _opened(options.settings_of(ctx)) as store:
+    settings = options.settings_of(ctx)
+    with _opened(settings) as store:
         number = store.rotate_key()
+        _enter(settings, f"data key {number}")
         done = store.upkeep()
         keys = store.data_keys()
     if as_json:
@@ -94,11 +98,21 @@ def rotate_master(ctx: click.Context, *, as_json: bool) -> None:
     """
     settings = options.settings_of(ctx)
     with _opened(settings) as store:
+        _enter(settings, "master key")
         store.rotate_master(settings.key_path)
     if as_json:
         echo_json({"key_file": str(settings.key_path)})
         return
     click.echo(f"{settings.key_path} holds a new master key; the old one opens nothing any more.")
+
+
+def _enter(settings: Settings, what: str) -> None:
+    """Write the rotation into the audit log."""
+    app = build(settings)
+    try:
+        audit_of(app).write(Action.ROTATE, what)
+    finally:
+        app.close()
 
 
 @contextlib.contextmanager

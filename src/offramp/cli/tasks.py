@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from offramp.app import build
+from offramp.app.security import reading
 from offramp.cli import options
 from offramp.cli.root import echo_json
 from offramp.loop.pipeline import Stages, find_tasks
@@ -20,7 +21,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     """Discover the tasks in the recorded calls: how large they are, and whether they are convertible."""
     app = build(options.settings_of(ctx), existing=True)
     try:
-        _, discovery = find_tasks(app.store, Stages(), lambda _: None)
+        _, discovery = find_tasks(reading(app, "tasks"), Stages(), lambda _: None)
     finally:
         app.close()
     if as_json:
