@@ -23,6 +23,8 @@ _SHORT = {
     "sglang-router": "sglang-r.",
 }
 _MB = 1e6
+_NOISY_US = 1_000.0
+"""Alone on its machine, the direct way answers 99 of 100 calls far below this."""
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -215,6 +217,9 @@ def _faults(standing: Standing) -> Iterator[str]:
                 yield f"{where}: {part.bad} bad; {part.examples[:1]}"
             if not part.settled:
                 yield f"{where}: still busy when its CPU was read"
+            if standing.name == "direct" and name in LIGHT and part.latency_us["p99"] > _NOISY_US:
+                p99 = f"{part.latency_us['p99']:,.0f} us"
+                yield f"{where}: its own p99 was {p99}: neighbours; the p99s of this round say nothing"
             if part.dropped:
                 yield f"{where}: it fell behind and dropped {part.dropped} calls"
     for number, count in enumerate(standing.counts, start=1):
