@@ -35,6 +35,7 @@ from offramp.redact.adapters import open_recogniser, spans_of
 from offramp.redact.chain import RULES, Chain
 from offramp.redact.corpus import Labelled, read_labelled, read_rows
 from offramp.redact.keyed import Keyed
+from offramp.redact.namemask import common_words
 from offramp.redact.names import MASKED
 from offramp.redact.words import listed
 
@@ -43,7 +44,15 @@ if TYPE_CHECKING:
 
 KEY = b"a key for measuring, of 32 bytes"
 HERE = Path(__file__).resolve().parent.parent / "tests" / "data" / "pii"
-STRUCTURED = ("CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "IP_ADDRESS", "PHONE_NUMBER", "US_SSN", "US_DRIVER_LICENSE")
+STRUCTURED = (
+    "CREDIT_CARD",
+    "EMAIL_ADDRESS",
+    "IBAN_CODE",
+    "IP_ADDRESS",
+    "PHONE_NUMBER",
+    "US_SSN",
+    "US_DRIVER_LICENSE",
+)
 NAMED = ("PERSON", "GPE", "LOCATION", "STREET_ADDRESS", "ADDRESS", "ZIP_CODE", "ORGANIZATION")
 REST = ("DATE_TIME", "AGE", "TITLE", "PREFIX", "NRP", "DOMAIN_NAME")
 PRESIDIO = """
@@ -58,6 +67,7 @@ for kind in made:
         continue
     if rule.supported_language == "en" and not type(rule).__name__.startswith(("In", "Sg", "Au", "Ko", "Th", "Fi")):
         rules.append(rule)
+rules.append(known.PhoneRecognizer())
 for line in sys.stdin:
     text = json.loads(line)
     found = [x for rule in rules for x in rule.analyze(text, rule.supported_entities, None) or []]
@@ -100,7 +110,9 @@ def score(labelled: Sequence[Labelled], presidio: str | None) -> None:
         outputs["Presidio patterns"] = masked_by_presidio(presidio, texts)
     print(f"{'values gone (touched), type':30}{'n':>5}" + "".join(f"{name:>32}" for name in outputs))
     for kind in (*STRUCTURED, *NAMED, *REST):
-        places = [(row, span) for row, text in enumerate(labelled) for span in text.spans if span.kind == kind]
+        places = [
+            (row, span) for row, text in enumerate(labelled) for span in text.spans if span.kind == kind
+        ]
         if kind in NAMED[:-1] and kind != "ZIP_CODE":
             # "Suite 377" alone is labelled as an address too, and left by design.
             places = [(row, span) for row, span in places if telling(texts[row][span.start : span.end])]
@@ -119,7 +131,8 @@ def score(labelled: Sequence[Labelled], presidio: str | None) -> None:
 def telling(value: str) -> set[str]:
     """Return the identifying words of a value."""
     words = set(re.findall(r"[^\W\d_]{2,}|\d{5,}", value))
-    return {word for word in words if not any(word.lower() in listed(name) for name in ("generic", "title", "month"))}
+    stay = listed("generic") | listed("title") | listed("month")
+    return {word for word in words if word.lower() not in stay and word not in common_words()}
 
 
 def left(kind: str, value: str, text: str) -> bool:
@@ -133,7 +146,9 @@ def left(kind: str, value: str, text: str) -> bool:
 def masked_by_presidio(python: str, texts: Sequence[str]) -> list[str]:
     """Return the texts with stars where Presidio's pattern recognisers found something."""
     asked = "\n".join(json.dumps(text) for text in texts)
-    told = subprocess.run([python, "-c", PRESIDIO], input=asked, capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [python, "-c", PRESIDIO], input=asked, capture_output=True, text=True, check=True
+    ).stdout
     made = []
     for text, line in zip(texts, told.splitlines(), strict=True):
         for start, end, _ in json.loads(line):
@@ -170,18 +185,26 @@ def score_finder(labelled: Sequence[Labelled]) -> None:
     finder = open_recogniser("bundled")
     assert finder is not None
     found = finder.find([text.text for text in labelled])
-    print(f"{'recogniser alone, kind':30}{'n':>5}{'found whole':>26}{'and of this kind':>26}{'precision':>26}")
+    print(
+        f"{'recogniser alone, kind':30}{'n':>5}{'found whole':>26}{'and of this kind':>26}{'precision':>26}"
+    )
     for kind in (*MASKED, "date", "age", "title"):
         places = [
             (row, span)
             for row, text in enumerate(labelled)
-            for span in spans_of((s.start, s.end, "TITLE" if s.kind == "PREFIX" else s.kind) for s in text.spans)
+            for span in spans_of(
+                (s.start, s.end, "TITLE" if s.kind == "PREFIX" else s.kind) for s in text.spans
+            )
             if span.kind == kind or (kind == "address" and span.kind == "zip")
         ]
         groups = [labelled[row].group for row, _ in places]
         whole, same = [], []
         for row, span in places:
-            at = [m.start() for m in re.finditer(r"\w+", labelled[row].text) if span.start <= m.start() < span.end]
+            at = [
+                m.start()
+                for m in re.finditer(r"\w+", labelled[row].text)
+                if span.start <= m.start() < span.end
+            ]
             hits = [[other for other in found[row] if other.start <= place < other.end] for place in at]
             whole.append(all(hits))
             same.append(all(hit and hit[0].kind == kind for hit in hits))
@@ -191,7 +214,9 @@ def score_finder(labelled: Sequence[Labelled]) -> None:
         ]  # fmt: skip
         precision = share([hit for hit, _ in right], [group for _, group in right]) if right else "-"
         if places:
-            print(f"{kind:30}{len(places):5}{share(whole, groups):>26}{share(same, groups):>26}{precision:>26}")
+            print(
+                f"{kind:30}{len(places):5}{share(whole, groups):>26}{share(same, groups):>26}{precision:>26}"
+            )
     print()
 
 
@@ -206,7 +231,9 @@ def score_rules(labelled: Sequence[Labelled]) -> None:
             for value in chain.apply(text.text).pairs:
                 right.append((any(value in other or other in value for other in values), text.group))
         if right:
-            print(f"{name:30}{len(right):6}{share([hit for hit, _ in right], [group for _, group in right]):>26}")
+            print(
+                f"{name:30}{len(right):6}{share([hit for hit, _ in right], [group for _, group in right]):>26}"
+            )
     print()
 
 
@@ -223,8 +250,12 @@ def score_secrets(path: Path) -> None:
             lines = value.split("\n")
             gone.append(all(after.count(line) < text.count(line) or line not in after for line in lines))
         if values:
-            others += [v for v in pairs if not any(v in value or value in v for value in values) and "@" not in v]
-    print(f"secrets in configuration files  {len(gone):5}  gone {share(gone, [str(i) for i in range(len(gone))])}")
+            others += [
+                v for v in pairs if not any(v in value or value in v for value in values) and "@" not in v
+            ]
+    print(
+        f"secrets in configuration files  {len(gone):5}  gone {share(gone, [str(i) for i in range(len(gone))])}"
+    )
     print(f"masked there beside secrets and e-mail addresses: {len(others)} values\n")
 
 
@@ -234,9 +265,21 @@ def measure_speed(labelled: Sequence[Labelled]) -> None:
     fresh = [{"messages": [{"role": "user", "content": text}]} for text in texts]
     calls = [row for row in rows_of("airline", 200)]
     print(f"{'KB/s, one core (best of 3)':44}{'rules':>10}{'rules + recogniser':>22}")
-    for name, values in (("short texts full of personal data, fresh", fresh), ("airline calls, fresh redactor", calls)):
-        size = sum(len(json.dumps(value)) for value in values) if name.startswith("airline") else sum(map(len, texts))
-        print(f"{name:44}" + "".join(f"{size / best(full, values) / 1e3:>{width},.0f}" for full, width in ((False, 10), (True, 22))))
+    for name, values in (
+        ("short texts full of personal data, fresh", fresh),
+        ("airline calls, fresh redactor", calls),
+    ):
+        size = (
+            sum(len(json.dumps(value)) for value in values)
+            if name.startswith("airline")
+            else sum(map(len, texts))
+        )
+        print(
+            f"{name:44}"
+            + "".join(
+                f"{size / best(full, values) / 1e3:>{width},.0f}" for full, width in ((False, 10), (True, 22))
+            )
+        )
     warm = {full: redactor(full=full) for full in (False, True)}
     size = sum(len(json.dumps(value)) for value in calls)
     for made in warm.values():
@@ -275,7 +318,10 @@ def measure_surrogates(labelled: Sequence[Labelled]) -> None:
     copies = broken = refused = 0
     for text in labelled:
         values = [text.text[span.start : span.end] for span in text.spans]
-        call = {"messages": [{"role": "user", "content": text.text}], "response": {"arguments": json.dumps(values)}}
+        call = {
+            "messages": [{"role": "user", "content": text.text}],
+            "response": {"arguments": json.dumps(values)},
+        }
         try:
             masked = full.mask(call)
         except EngineError:
@@ -304,7 +350,7 @@ def rows_of(agent: str, count: int) -> Iterator[dict[str, Any]]:
 def measure_traffic(count: int) -> None:
     """Print what masking does to the bundled agents' calls, and what it costs a specialist's call."""
     print(f"{'bundled traffic, full level':20}{'calls':>7}{'altered':>9}{'labels':>8}{'schemas':>9}{'tools,keys':>11}"
-          f"{'copies':>8}{'broken':>8}{'refused':>9}{'skew':>6}{'wrong way back':>16}{'mask+restore ms p50/p99':>26}")  # fmt: skip
+          f"{'copies':>8}{'broken':>8}{'refused':>9}{'skew':>6}{'wrong way back':>16}{'mask+restore, CPU ms':>26}")  # fmt: skip
     for agent in ("home_assistant", "intent_router", "airline", "sql"):
         calls = list(rows_of(agent, count))
         tally, times = effects(calls)
@@ -324,8 +370,10 @@ def effects(calls: Sequence[dict[str, Any]]) -> tuple[collections.Counter[str], 
         after = made.redact(call).value
         tally["altered"] += after != call
         request, answer, said = call["request"], answer_of(call["response"]), answer_of(after["response"])
-        tally["schemas"] += any(after["request"].get(n) != request.get(n) for n in ("tools", "response_format"))
-        started = time.perf_counter()
+        tally["schemas"] += any(
+            after["request"].get(n) != request.get(n) for n in ("tools", "response_format")
+        )
+        started = time.process_time()
         try:
             masked = made.mask(request)
         except EngineError:
@@ -334,11 +382,15 @@ def effects(calls: Sequence[dict[str, Any]]) -> tuple[collections.Counter[str], 
         if answer is None or said is None:
             continue
         back = [masked.restore(c.arguments) for c in said.tool_calls], masked.restore(said.text)
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
         tally["skew"] += masked.value != after["request"]
         tally["wrong"] += back != ([c.arguments for c in answer.tool_calls], answer.text)
-        tally["labels"] += "\n" not in answer.text and " " not in answer.text.strip() and said.text != answer.text
-        compare(tally, answer.tool_calls, said.tool_calls, (payload_of(request), payload_of(after["request"])))
+        tally["labels"] += (
+            "\n" not in answer.text and " " not in answer.text.strip() and said.text != answer.text
+        )
+        compare(
+            tally, answer.tool_calls, said.tool_calls, (payload_of(request), payload_of(after["request"]))
+        )
     return tally, times
 
 

@@ -164,13 +164,16 @@ class Tagger:
             scores += self._vocabulary.scores[rows[REACH + offset : REACH + offset + count], block]
         for pairs in pair_rows(*self._vocabulary.hashes[:, rows]):
             scores += self._weights.first[pairs]
-        return second_round(scores, self._weights.second)
+        real = rows[REACH:-REACH] != rows[0]
+        return second_round(scores, self._weights.second, real)
 
 
-def second_round(scores: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Add what the neighbours' probable labels say."""
+def second_round(
+    scores: NDArray[np.float32], second: NDArray[np.float32], real: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Add what the probable labels of those neighbours say that are ``real`` tokens of the same text."""
     probable = np.exp(scores - scores.max(axis=1, keepdims=True))
-    probable /= probable.sum(axis=1, keepdims=True)
+    probable *= real[:, None] / probable.sum(axis=1, keepdims=True)
     padded = np.zeros((len(scores) + 4, scores.shape[1]), np.float32)
     padded[2:-2] = probable
     result = scores.copy()

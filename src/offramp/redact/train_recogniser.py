@@ -178,10 +178,9 @@ def fit_second(
 ) -> NDArray[np.float32]:
     """Fit what neighbours' labels say, given the first round's scores of unseen tokens."""
     count = len(LABELS)
-    scores = scores.copy()
-    scores[labels == IGNORED] = 0.0
     probable = np.exp(scores - scores.max(axis=1, keepdims=True))
     probable /= probable.sum(axis=1, keepdims=True)
+    probable[labels == IGNORED] = 0.0
     padded = np.pad(probable, ((2, 2), (0, 0)))
     said = np.hstack([padded[2 + offset : 2 + offset + len(scores)] for offset in NEIGHBOURS])
     keep = labels != IGNORED

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offramp.redact.chain import Chain
-from offramp.redact.identity import CARD, IBAN, SSN, iban_check, luhn_digit
+from offramp.redact.checksum import luhn_digit
+from offramp.redact.identity import CARD, IBAN, SSN, iban_check
 from offramp.redact.keyed import Keyed
 
 if TYPE_CHECKING:
