@@ -253,7 +253,9 @@ def test_doctor_says_what_is_wrong_and_exits_with_1(
 def test_status_before_anything_is_discovered(run: Callable[..., Ran], log: Path) -> None:
     run("import", str(log))
     assert run("status").out == f"{2 * SESSIONS} calls recorded, 0 tasks discovered, 0 specialists live.\n"
-    assert run("status", "--json").json() == {"calls": 2 * SESSIONS, "tasks": 0, "live": []}
+    told = run("status", "--json").json()
+    assert (told["calls"], told["tasks"], told["live"], told["retrain"]) == (2 * SESSIONS, 0, [], {})
+    assert told["recording"] == {"waiting": 0, "lag_s": 0.0, "stalled": False, "lost": 0, "error": ""}
 
 
 def test_a_plan_needs_tasks(run: Callable[..., Ran], log: Path) -> None:
