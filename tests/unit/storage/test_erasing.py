@@ -20,8 +20,8 @@ KEY = b"k" * 32
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
+def home(quick_path: Path) -> Path:
+    return quick_path / "home"
 
 
 def call(number: int) -> Call:
@@ -133,7 +133,7 @@ def test_a_body_written_twice_is_erased_twice(home: Path) -> None:
     other.close()
 
 
-def test_upkeep_killed_at_any_statement_is_finished_by_the_next(home: Path, tmp_path: Path) -> None:
+def test_upkeep_killed_at_any_statement_is_finished_by_the_next(home: Path, quick_path: Path) -> None:
     """A forked child takes each step's number of statements and dies there."""
     store = opened(home)
     store.append([call(n) for n in range(200)])

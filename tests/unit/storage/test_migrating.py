@@ -42,10 +42,10 @@ CALLS = [call(n) for n in range(40)]
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    (tmp_path / "home").mkdir()
-    shutil.copy(RELEASED, tmp_path / "home" / "offramp.db")
-    return tmp_path / "home" / "offramp.db"
+def path(quick_path: Path) -> Path:
+    (quick_path / "home").mkdir()
+    shutil.copy(RELEASED, quick_path / "home" / "offramp.db")
+    return quick_path / "home" / "offramp.db"
 
 
 def bodies_left(store: SqliteStore) -> int:

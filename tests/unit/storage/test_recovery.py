@@ -51,17 +51,17 @@ def take_index_back(home: Path, earlier: Path) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
+def home(quick_path: Path) -> Path:
+    return quick_path / "home"
 
 
 @pytest.fixture
-def cut(home: Path, tmp_path: Path) -> Path:
+def cut(home: Path, quick_path: Path) -> Path:
     """A store of two batches, and a third that the index has lost."""
     write(home, calls(0, 3), calls(3, 5))
-    shutil.copytree(home, tmp_path / "earlier")
+    shutil.copytree(home, quick_path / "earlier")
     write(home, calls(5, 8))
-    take_index_back(home, tmp_path / "earlier")
+    take_index_back(home, quick_path / "earlier")
     return home
 
 
@@ -70,25 +70,25 @@ def test_calls_that_the_index_lost_are_found_again(cut: Path) -> None:
     assert read(cut) == calls(0, 8)
 
 
-def test_an_index_that_lost_everything_is_rebuilt_with_its_columns(home: Path, tmp_path: Path) -> None:
+def test_an_index_that_lost_everything_is_rebuilt_with_its_columns(home: Path, quick_path: Path) -> None:
     write(home)
-    shutil.copytree(home, tmp_path / "earlier")
+    shutil.copytree(home, quick_path / "earlier")
     write(home, calls(0, 3), calls(3, 5))
     with_columns = SqliteStore(home / "offramp.db", KEY)
     before = with_columns._database.rows("SELECT * FROM calls ORDER BY id")
     with_columns.close()
-    take_index_back(home, tmp_path / "earlier")
+    take_index_back(home, quick_path / "earlier")
     again = SqliteStore(home / "offramp.db", KEY)
     assert again._database.rows("SELECT * FROM calls ORDER BY id") == before
     assert list(again.calls()) == calls(0, 5)
     again.close()
 
 
-def test_a_batch_torn_at_any_byte_is_no_call_and_the_store_goes_on(cut: Path, tmp_path: Path) -> None:
+def test_a_batch_torn_at_any_byte_is_no_call_and_the_store_goes_on(cut: Path, quick_path: Path) -> None:
     whole = (cut / "segments" / FIRST).read_bytes()
-    indexed = (tmp_path / "earlier/segments" / FIRST).stat().st_size
+    indexed = (quick_path / "earlier/segments" / FIRST).stat().st_size
     for size in [*range(indexed, len(whole), 7), len(whole) - 1]:
-        take_index_back(cut, tmp_path / "earlier")
+        take_index_back(cut, quick_path / "earlier")
         (cut / "segments" / FIRST).write_bytes(whole[:size])
         assert read(cut) == calls(0, 5)
         assert (cut / "segments" / FIRST).stat().st_size == indexed
@@ -107,10 +107,10 @@ def test_rubbish_behind_the_last_call_is_cut(home: Path, rubbish: bytes) -> None
     assert file.read_bytes()[size : size + 2] == b"\xf5\xc1"
 
 
-def test_a_damaged_call_in_the_lost_part_costs_no_other(cut: Path, tmp_path: Path) -> None:
+def test_a_damaged_call_in_the_lost_part_costs_no_other(cut: Path, quick_path: Path) -> None:
     file = cut / "segments" / FIRST
     raw = bytearray(file.read_bytes())
-    start = (tmp_path / "earlier/segments" / FIRST).stat().st_size
+    start = (quick_path / "earlier/segments" / FIRST).stat().st_size
     raw[start + 60] ^= 1
     file.write_bytes(raw)
     assert read(cut) == [*calls(0, 5), call(6), call(7)]
@@ -180,11 +180,11 @@ def test_a_missing_segment_is_named_and_the_other_calls_are_there(home: Path) ->
     small.close()
 
 
-def test_the_segment_of_another_store_is_left_alone(home: Path, tmp_path: Path) -> None:
-    write(tmp_path / "other", calls(0, 3))
+def test_the_segment_of_another_store_is_left_alone(home: Path, quick_path: Path) -> None:
+    write(quick_path / "other", calls(0, 3))
     write(home, calls(3, 5))
     theirs = home / "segments/000000000007.seg"
-    shutil.copy(tmp_path / "other/segments" / FIRST, theirs)
+    shutil.copy(quick_path / "other/segments" / FIRST, theirs)
     before = theirs.read_bytes()
     store = SqliteStore(home / "offramp.db", KEY)
     store.append(calls(5, 9))

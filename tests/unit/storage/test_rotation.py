@@ -22,9 +22,9 @@ def call(number: int) -> Call:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    load_key(tmp_path / "home" / "master.key", create=True)
-    return tmp_path / "home"
+def home(quick_path: Path) -> Path:
+    load_key(quick_path / "home" / "master.key", create=True)
+    return quick_path / "home"
 
 
 def opened(home: Path, key: bytes | None = None) -> SqliteStore:
