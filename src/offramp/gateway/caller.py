@@ -92,6 +92,12 @@ class Callers:
         who = admitted.who or self._who_of(found, asked.client)
         return Caller(who, self._run_of(found), forward, record=True, trainable=admitted.trainable)
 
+    @property
+    def remembered(self) -> int:
+        """How many names, credentials and sessions are remembered."""
+        known = (self._who, self._run, self._readable)
+        return len(self._watched) + sum(memory.cache_info().currsize for memory in known)
+
     def _who_of(self, found: dict[bytes, bytes], client: str) -> str:
         for name in _CREDENTIALS:
             if credential := found.get(name):

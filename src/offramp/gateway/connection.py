@@ -248,7 +248,7 @@ class Connection(asyncio.Protocol):
             await self._waiter
         self._answering = True
         request = self._waiting.popleft()
-        if self._held:
+        if self._held and not self.transport.is_closing():
             self._held = False
             self.transport.resume_reading()
         return request
@@ -260,7 +260,8 @@ class Connection(asyncio.Protocol):
         if request.problem is not None:
             await self._tell(request.problem, asked, reply)
             # Closed at once, what the client still sends would make its system drop the answer unread.
-            self.transport.write_eof()
+            if not self.transport.is_closing():
+                self.transport.write_eof()
             return False
         try:
             await self._front.core.answer(asked, reply)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from offramp.gateway.head import bodiless, head_bytes
 from offramp.gateway.wire import UNKNOWN
 
 if TYPE_CHECKING:
-    import asyncio
-
     from offramp.upstream.port import Headers
 
 _CHUNKED = b"transfer-encoding: chunked\r\n"
@@ -72,6 +71,9 @@ class HttpReply:
     async def write(self, data: bytes, *, last: bool) -> None:
         """See :class:`offramp.gateway.wire.Reply`."""
         line = self._line
+        if line.transport.is_closing():
+            # The client is gone, and its connection's end, which cancels this, is on its way.
+            await asyncio.get_running_loop().create_future()
         out = [self._head] if self._head else []
         self._head = b""
         if data and not self._empty:

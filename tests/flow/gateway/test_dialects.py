@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -12,11 +11,7 @@ from tests.flow.gateway.world import CLAUDE
 from yarl import URL
 
 from offramp.core.call import Answer, Dialect
-from offramp.gateway import Gateway
-from offramp.gateway.keyed import KeyedUpstream
-from offramp.testing.scripted_teacher import Scripted, ScriptedTeacher, whole
-from offramp.upstream.pool import PooledUpstream
-from offramp.upstream.serving import Server
+from offramp.testing.scripted_teacher import Scripted, whole
 
 if TYPE_CHECKING:
     from tests.flow.gateway.world import World
@@ -103,16 +98,3 @@ async def test_anthropics_client_understands_the_gateways_errors(world: World) -
     assert caught.value.status_code == 502
     body: Any = caught.value.body
     assert (body["type"], body["error"]["type"]) == ("error", "api_error")
-
-
-async def test_anthropics_own_key_takes_the_place_of_the_clients() -> None:
-    claude = ScriptedTeacher()
-    async with (
-        Server(claude, grace_s=1) as behind,
-        contextlib.aclosing(KeyedUpstream(PooledUpstream(behind.address.url), "sk-ours")) as upstream,
-        Server(Gateway(upstream), grace_s=1) as front,
-        aiohttp.ClientSession() as session,
-        session.post(front.address.url + "/v1/messages", headers={"Authorization": "Bearer x"}) as response,
-    ):
-        assert response.status == 200
-    assert (claude.heard[0].header("x-api-key"), claude.heard[0].header("authorization")) == ("sk-ours", None)

@@ -52,7 +52,7 @@ class _Core:
             await asyncio.sleep(float(path[5:] or 60))
         if path == "/broken":
             raise RuntimeError("a bug")
-        if path in {"/stream", "/half", "/flood", "/halfbroken"}:
+        if path in {"/stream", "/half", "/flood", "/halfbroken", "/drip"}:
             await self._stream(path, reply)
             return
         told = {"method": asked.method, "target": asked.target, "body": asked.body.decode("latin-1")}
@@ -65,6 +65,9 @@ class _Core:
             raise RuntimeError("a bug")
         if path == "/half":
             await asyncio.sleep(60)
+        while path == "/drip":
+            await reply.write(b"x", last=False)
+            await asyncio.sleep(0)
         while path == "/flood":
             await reply.write(b"x" * 65536, last=False)
         await reply.write(b"data: 2\n\n", last=False)
@@ -528,3 +531,14 @@ async def test_a_second_stop_does_not_wait_for_the_grace(core: _Core) -> None:
         server.stop()
         assert not (await line.rest()).endswith(b"0\r\n\r\n")
     assert core.cancelled == 1
+
+
+async def test_who_writes_to_a_client_that_is_gone_is_cancelled_and_not_failed(
+    core: _Core, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with _served(core) as line:
+        await line.send(_get(b"/drip"))
+        await line.head()
+        line.writer.transport.abort()
+        await _eventually(lambda: core.left == 1)
+    assert (core.cancelled, caplog.text) == (1, "")
