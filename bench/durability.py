@@ -40,9 +40,9 @@ from offramp.record.drain import Pace
 from offramp.record.exchange import Exchange
 from offramp.record.folder import ring_folders
 from offramp.record.journal import Journal
+from offramp.record.ledger import Stored
 from offramp.record.parse import Parser
 from offramp.record.process import Recorder
-from offramp.record.ring import Stored
 from offramp.record.tap import Tap
 from offramp.record.writer import Writer
 

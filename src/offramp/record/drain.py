@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from offramp.core.errors import DiskFull, StorageError
 from offramp.record.backlog import Backlog
 from offramp.record.exchange import decode
+from offramp.record.group import Group
 from offramp.record.stats import Losses
 from offramp.record.trial import survives
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from offramp.core.call import Call
     from offramp.record.backlog import Record
     from offramp.record.folder import Claim
-    from offramp.record.ring import Ring, Stored
+    from offramp.record.ledger import Stored
+    from offramp.record.ring import Ring
     from offramp.record.writer import Writer
 
 _log = logging.getLogger("offramp.record")
@@ -49,33 +51,6 @@ class Pace:
     patience_s: float = 60.0
 
 
-@dataclass(slots=True)
-class _Group:
-    """Calls on their way into the store."""
-
-    calls: list[Call] = field(default_factory=list)
-    failed: int = 0
-    size: int = 0
-    since: int = 0
-    first: int = 0
-    last: Record | None = None
-    beside: list[int] = field(default_factory=list)
-    side_bytes: int = 0
-
-    def take(self, record: Record, call: Call | None) -> None:
-        if self.last is None:
-            self.first, self.since = record.position, record.since
-        self.size += len(record.frame or b"")
-        self.last = record
-        if record.sequence:
-            self.beside.append(record.sequence)
-            self.side_bytes += record.side_bytes
-        if call is None:
-            self.failed += record.calls
-        else:
-            self.calls.append(call)
-
-
 class Drain:
     """Moves the exchanges of one ring into the store.
 
@@ -101,7 +76,7 @@ class Drain:
         self._names = ring.names
         self._writer = writer
         self._pace = pace
-        self._group = _Group()
+        self._group = Group()
         self._turn = -1
         self._tries = 0
         self._retry_at = 0.0
@@ -282,7 +257,7 @@ class Drain:
         if self._storing_kills:
             self._suspect = 0  # it is behind us
         self._tries, self._retry_at = 0, 0.0
-        self._group = _Group()
+        self._group = Group()
 
     def _set(self, state: Stored) -> None:
         self.ring.stored.set(replace(state, beat=time.monotonic_ns()))

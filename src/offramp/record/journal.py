@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from offramp.record.exchange import Exchange
-    from offramp.record.ring import Stored, Taken
+    from offramp.record.ledger import Stored, Taken
 
 _log = logging.getLogger("offramp.record")
 

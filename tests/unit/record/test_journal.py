@@ -17,7 +17,8 @@ from offramp.record.backlog import Backlog
 from offramp.record.exchange import Exchange, decode
 from offramp.record.folder import Claim, abandoned, ring_folders, rings, sweep
 from offramp.record.journal import Journal
-from offramp.record.ring import BLOCK, HEADER, RECORD, Ring, Stored
+from offramp.record.ledger import Stored
+from offramp.record.ring import BLOCK, HEADER, RECORD, Ring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
