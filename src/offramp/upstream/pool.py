@@ -12,7 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from offramp.core.errors import UpstreamError
-from offramp.upstream.connection import Connection, Response
+from offramp.upstream.connection import Connection
 from offramp.upstream.dial import Dialer
 from offramp.upstream.head import AUTHORIZATION, RequestHead
 from offramp.upstream.origin import Origin
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import ssl
 
     from offramp.upstream.port import Headers
+    from offramp.upstream.response import Response
 
 # Asking these twice changes nothing (RFC 9110, 9.2.1).
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
