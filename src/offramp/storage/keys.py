@@ -43,9 +43,23 @@ class KeyRing:
             self.secret(purpose)
 
     def refresh(self) -> Vault:
-        """Load data keys that another process has made since, and return the vault."""
+        """Load data keys that another process has made since, and return the vault.
+
+        A process that still has the old master key goes on with the data keys it knows.
+
+        Raises:
+            WrongKey: It has the old master key, and its data key was dropped.
+        """
         if self._database.value("SELECT max(number) FROM data_keys") != self.vault.current:
-            self.vault = Vault(self._master, dict(self._database.rows(_WRAPPED)))
+            rows: dict[int, bytes] = dict(self._database.rows(_WRAPPED))
+            try:
+                self.vault = Vault(self._master, rows)
+            except WrongKey as error:
+                if self.vault.current not in rows:
+                    raise WrongKey(
+                        "The master key was replaced since this process opened the store.",
+                        hint="Start it again.",
+                    ) from error
         return self.vault
 
     def vault_for(self, sealed: bytes) -> Vault:

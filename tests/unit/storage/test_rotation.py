@@ -208,6 +208,22 @@ def test_a_process_with_the_old_master_key_makes_no_key_that_nobody_could_open(h
     other.close()
 
 
+def test_a_process_with_the_old_master_key_goes_on_until_its_data_key_is_dropped(home: Path) -> None:
+    store, other = opened(home), opened(home)
+    store.rotate_master(home / "master.key")
+    store.rotate_key()
+    other.append([call(1)])
+    other.put("task", "t", {"n": 1})
+    assert list(store.calls()) == [call(1)]
+    store.upkeep()
+    with pytest.raises(WrongKey, match="Start it again"):
+        other.append([call(2)])
+    assert list(store.calls()) == [call(1)]
+    assert store.get("task", "t") == {"n": 1}
+    store.close()
+    other.close()
+
+
 def test_rotations_killed_at_any_statement_leave_a_store_that_opens(home: Path) -> None:
     store = opened(home)
     store.append([call(1)])
