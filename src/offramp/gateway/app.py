@@ -189,10 +189,14 @@ class Gateway:
         request = decode(asked.body)
         model = request.get("model") if isinstance(request, dict) else None
         refusal = self._guard.refuses(admitted, model if isinstance(model, str) else "")
-        if refusal is None and isinstance(request, dict):
+        if refusal is not None:
+            return refusal
+        try:
             # Of two models in one object readers take different ones: the one that was checked has to be it.
             asked.body = splice_model(asked.body, str(model))
-        return refusal
+        except ValueError:
+            return Refusal(403, "The key allows some models only, and the body is not JSON in UTF-8.")
+        return None
 
     async def _pass_on(self, asked: Asked, caller: Caller, teacher: Teacher, reply: Reply) -> None:
         course = Course(asked, caller, None, started_at=self._clock.now())
