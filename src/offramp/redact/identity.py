@@ -38,6 +38,7 @@ CARD = Rule(
     r"(?:^|[^0-9A-Za-z_.-]|\\[nrt])(\d{4}[ -]\d{4}[ -]\d{4}[ -]\d{1,7}|\d{4}[ -]\d{6}[ -]\d{4,5}|\d{12,19})",
     r"\d{4}[ -]\d{4,6}[ -]\d|\d{12}",
     surrogate_card,
+    contextual=True,
 )
 
 
@@ -102,4 +103,5 @@ SSN = Rule(
     r"(?:^|[^0-9A-Za-z_.-]|\\[nrt])(\d{3}-\d{2}-\d{4}|\d{3} \d{2} \d{4}|\d{9})",
     r"\d{3}[- ]\d\d[- ]\d{4}|\d{9}",
     surrogate_ssn,
+    contextual=True,
 )

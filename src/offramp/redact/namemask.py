@@ -107,8 +107,8 @@ class NameMask:
         if not isinstance(asked, dict):
             table = self._table(_gather(value), self._enumerated(value), {})
             return _replaced(value, table, made, counts)
-        # What a specialist will see is the request alone, so nothing but the request decides how it is masked;
-        # and a word that was left in it is left in the answer, which may have copied it.
+        # What a specialist will see is the request alone, so nothing but the request decides how it is
+        # masked; and a word that was left in it is left in the answer, which may have copied it.
         texts = _gather(asked)
         enumerated = self._enumerated(asked)
         table = self._table(texts, enumerated, {})
@@ -127,7 +127,7 @@ class NameMask:
         return {name: request if name == "request" else rest[name] for name in value}, used | more
 
     def _table(self, texts: _Texts, enumerated: frozenset[str], known: Table) -> Table:
-        """Return for each way of writing each found word its kind and its surrogate, the known ones included."""
+        """Return kind and surrogate of each way of writing each found word, the known ones included."""
         static = frozenset().union(*(self._words(text) for text in texts.static))
         hits: dict[str, str] = {}
         read = [*texts.free, *texts.deep]

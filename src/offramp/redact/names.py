@@ -8,11 +8,11 @@ name.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from offramp.redact.recogniser import ADDRESS, ORGANISATION, PERSON, PLACE
-from offramp.redact.words import listed, membership, sections
+from offramp.redact.words import listed, sections
 
 if TYPE_CHECKING:
     from offramp.redact.keyed import Keyed
@@ -20,28 +20,21 @@ if TYPE_CHECKING:
 MASKED = (PERSON, PLACE, ADDRESS, ORGANISATION)
 """Kinds that get surrogates. Dates, ages and titles stay: tasks reckon with them, and they name nobody."""
 
-_STAY = ("generic", "title", "month")
 _SHORTEST_NUMBER = 5
-_LISTS = {
-    PERSON: ("female", "male", "last", "city", "country", "region"),
-    PLACE: ("city", "country", "region", "last", "female", "male"),
-}
-_PERSON = (
-    """bar bel bor bran cal car cor dal dan del dor el fal fen gar gil hal har jor kal kel kes lan lor mal mar mer
-    mil mor nal nor ol pel per ral ren ros sal sel sor tal tel tor val ver vin wal wen yor zan zel""",
-    "a e i o an en in on ar er ir or al el il ol",
-    """bant bell berg dane dell den dorn fell fen ford gan gard gren hurst kamp kin lane leigh len ley lin lock
-    man mont more nard nell nick quist ric ridge rick rin rock row sen shaw son stam sted ston strom tell ten
-    thal ton vard vell vik vin wald ward way well wick win wood worth""",
-)
-_PLACE = (
-    """ald ash ban bel birk black brad brock bur cal carl chester col cor dan dun east elm fair fal fen glen gold
-    grim had hart hazel hol inger kel kil lang lind mar mel mid mor nor oak ol pen raven red rose sel sil stan
-    sten sut thorn tor ul wal wes whit win wol""",
-    "a e i er en in el ing o ar or",
-    """beck berg borough bourne bridge burg bury by cester combe dale den field ford gate ham haven heim holm
-    hurst lach leigh ley lund marsh mere minster mouth ness port rath sea stad stead sted stoke stow ston
-    thorpe ton vale ville wade wick worth""",
+_LISTS = ("female", "male", "last", "city", "country", "region")
+"""A word of several lists belongs to the first: Florence is always a name, whatever it is taken for."""
+
+_SYLLABLES = (
+    """bar bel bor bran cal car cor dal dan del dor el fal fen gar gil hal har jor kal kel kes lan lor
+    mal mar mer mil mor nal nor ol pel per ral ren ros sal sel sor stan tal tel thor tor val ver vin
+    wal wen yor zan zel""",
+    """a e i o u ab eb ib ob ad ed id od ag eg ig og ak ek ik ok al el il ol ul am em im om an en in on
+    un ar er ir or ur as es is os at et it ot av ev iv ov""",
+    """bant beck bell berg borough bourne brook burg bury by combe dale dane dell den dorn fell fen field
+    ford gan gard gate gren ham haven heim holm holt hurst kamp kin lane leigh len ley lin lock lund
+    man marsh mere mont more mouth nard nell ness nick port quist ric ridge rick rin rock row sen shaw
+    son stad stam sted stoke ston stow strom tell ten thal thorpe ton vale vard vell vik ville vin
+    wade wald ward way well wick win wood worth""",
 )
 
 
@@ -62,34 +55,32 @@ class Names:
                 return None  # house numbers tell nothing once the street has gone
             return self._keyed.digits("postal code", word, len(word))
         low = word.lower()
-        if len(low) < 2 or not low.isalpha() or any(low in listed(name) for name in _STAY):
+        if len(low) < 2 or not low.isalpha() or low in _staying():
             return None
-        return in_case(word, self._cycled(kind, low) or self._composed(kind, low))
-
-    def _cycled(self, kind: str, word: str) -> str | None:
-        if word not in membership():
-            return None
-        for name in _LISTS.get(kind, _LISTS[PLACE]):
-            if word in listed(name):
-                return self._cycles[name][word]
-        return None
+        return in_case(word, self._cycles.get(low) or self._composed(low))
 
     @cached_property
-    def _cycles(self) -> dict[str, dict[str, str]]:
-        cycles = {}
-        for name in _LISTS[PERSON]:
-            order = sorted(sections()[name], key=lambda word: self._keyed.number(name, word, 1 << 128))
-            cycles[name] = dict(zip(order, (*order[1:], order[0]), strict=True))
+    def _cycles(self) -> dict[str, str]:
+        cycles: dict[str, str] = {}
+        for name in _LISTS:
+            words = [word for word in sections()[name] if word not in cycles and word not in _staying()]
+            order = sorted(words, key=lambda word: self._keyed.number("order", word, 1 << 128))
+            cycles.update(zip(order, (*order[1:], *order[:1]), strict=True))
         return cycles
 
-    def _composed(self, kind: str, word: str) -> str:
-        parts = [syllables.split() for syllables in (_PERSON if kind == PERSON else _PLACE)]
+    def _composed(self, word: str) -> str:
         drawn = self._keyed.number("word", word, 1 << 64)
         made = ""
-        for syllables in parts:
+        for listed_syllables in _SYLLABLES:
+            syllables = listed_syllables.split()
             drawn, at = divmod(drawn, len(syllables))
             made += syllables[at]
         return made
+
+
+@cache
+def _staying() -> frozenset[str]:
+    return frozenset().union(*(listed(name) for name in ("generic", "title", "month")))
 
 
 def in_case(form: str, word: str) -> str:

@@ -67,7 +67,7 @@ def number(
                 return _lay(found.value, made.upper())
         return None
 
-    return Rule(name, EDGE + rf"({pattern})", hint, surrogate, shortest=8)
+    return Rule(name, EDGE + rf"({pattern})", hint, surrogate, contextual=bool(context), shortest=8)
 
 
 def _surrogate_nino(found: Found, keyed: Keyed) -> str | None:
@@ -86,6 +86,7 @@ UK_NINO = Rule(
     EDGE + r"((?i:[A-CEGHJ-PQR-TW-Z][A-CEGHJ-NPQR-TW-Z]) ?\d{2} ?\d{2} ?\d{2} ?(?i:[A-D]))",
     r"[A-Za-z] ?\d\d ?\d\d ?\d\d ?[A-Da-d]",
     _surrogate_nino,
+    contextual=True,
     shortest=9,
 )
 

@@ -238,6 +238,9 @@ def _echo(value: Any, pattern: re.Pattern[str], echoes: dict[str, str], tally: _
         return {key: _echo(item, pattern, echoes, tally) for key, item in value.items()}
     if isinstance(value, list):
         return [_echo(item, pattern, echoes, tally) for item in value]
+    if isinstance(value, int) and str(value) in echoes:
+        tally.counts["echo"] += 1
+        return int(echoes[str(value)])
     if not isinstance(value, str):
         return value
 

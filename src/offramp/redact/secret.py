@@ -103,6 +103,7 @@ AWS_SECRET = Rule(
     r"(?:^|[^A-Za-z0-9/+=]|\\n)([A-Za-z0-9/+]{40})",
     r"(?i:secret|aws|akia|asia)",
     _surrogate_aws_secret,
+    contextual=True,
 )
 
 

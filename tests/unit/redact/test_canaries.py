@@ -91,17 +91,18 @@ def test_any_json_value_comes_back_in_the_same_shape(value: Any) -> None:
     ids=["message", "system", "schema", "key", "json in json", "answer"],
 )
 def test_a_canary_is_gone_wherever_it_is_planted(canary: str, plant: Any) -> None:
-    secret = canary.split(":")[2].split("@")[0] if "://" in canary else canary
+    secret = "s3cretCanary" if "://" in canary else canary
     assert secret not in json.dumps(REDACTOR.redact(plant(canary)).value)
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_a_name_under_a_telling_key_is_gone_from_the_whole_call(name: str) -> None:
+    told = {"role": "tool", "content": json.dumps({name: "Qanarius", "id": "qanarius_1"})}
+    said = {"role": "assistant", "content": "Thank you, QANARIUS!"}
     call = {
-        "request": {"messages": [{"role": "user", "content": "hello, Qanarius here"},
-                                 {"role": "tool", "content": json.dumps({name: "Qanarius", "id": "qanarius_1"})}]},
-        "response": {"choices": [{"message": {"role": "assistant", "content": "Thank you, QANARIUS!"}}]},
-    }  # fmt: skip
+        "request": {"messages": [{"role": "user", "content": "hello, Qanarius here"}, told]},
+        "response": {"choices": [{"message": said}]},
+    }
     assert "qanarius" not in json.dumps(REDACTOR.redact(call).value).lower()
 
 
@@ -114,7 +115,7 @@ def test_long_base64_is_replaced_as_a_whole() -> None:
     "hidden",
     [
         base64.b64encode(b"canary.person@acme.com").decode(),
-        "canary．person＠acme．com",
+        "canary\uff0eperson\uff20acme\uff0ecom",
         "c a n a r y @ a c m e . c o m",
         "four one one one one one one one one one one one one one one one",
     ],

@@ -128,12 +128,25 @@ def test_what_context_gave_away_is_masked_where_there_is_no_context() -> None:
     assert number != "467 3395"
 
 
+def test_a_number_that_words_gave_away_is_masked_where_there_are_none() -> None:
+    said = {
+        "content": "block my card 180016070420458",
+        "arguments": '{"card": "180016070420458"}',
+        "n": 180016070420458,
+    }
+    made = REDACTOR.redact(said).value
+    number = made["content"].removeprefix("block my card ")
+    assert number != "180016070420458"
+    assert made["arguments"] == f'{{"card": "{number}"}}'
+    assert made["n"] == int(number)
+
+
 def test_numbers_are_read_too() -> None:
-    made = REDACTOR.redact({"card": 4111111111111111, "phone": 4155552671, "order": 4155552671, "n": 3}).value
+    made = REDACTOR.redact({"card": 4111111111111111, "phone": 4155552671, "order": 4155552672, "n": 3}).value
     assert str(made["card"]).startswith("400000")
     assert made["n"] == 3
     assert made["phone"] != 4155552671
-    assert made["order"] == 4155552671
+    assert made["order"] == 4155552672
 
 
 def test_keys_of_objects_are_read_too() -> None:
