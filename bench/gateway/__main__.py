@@ -73,7 +73,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/gateway", description="The gateway beside its peers.")
-    parser.add_argument("--quick", action="store_true", help="one short round, about three minutes")
+    parser.add_argument("--quick", action="store_true", help="one short round, about four minutes")
     parser.add_argument("--rounds", type=int, help=f"rounds (default {FULL.rounds}, quick {QUICK.rounds})")
     parser.add_argument(
         "--soak", type=int, help=f"calls of the memory test (default {FULL.soak_calls:,}); 0: none"

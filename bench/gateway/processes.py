@@ -140,17 +140,22 @@ class Tree:
         return " | ".join(said[-lines:])[-600:]
 
     def stop(self, grace_s: float = 15.0) -> None:
-        """Ask the first process to end, then end whatever is left."""
-        pids = self.pids()
+        """Ask the first process to end, give the others time to follow, then end whatever is left."""
+        started = {pid: _started(pid) for pid in self.pids()}
         if self.running:
             self._process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(grace_s)
-        for pid in {*pids, *self.pids()}:
-            if _session(pid) == self.root:
-                with suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
+        until = time.monotonic() + grace_s
+        while self._left(started) and time.monotonic() < until:
+            time.sleep(0.02)
+        for pid in self._left(started):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
+
+    def _left(self, started: Mapping[int, str]) -> list[int]:
+        """Return the processes that still run; a number that was given to another process is not one."""
+        self._process.poll()
+        return [pid for pid, since in started.items() if since and _started(pid) == since]
 
 
 def spent_ns(before: Mapping[int, int], after: Mapping[int, int]) -> dict[int, int]:
@@ -176,9 +181,10 @@ def _relations() -> tuple[dict[int, int], dict[int, int]]:
     return parents, sessions
 
 
-def _session(pid: int) -> int:
+def _started(pid: int) -> str:
+    """Return the time that a process started, in ticks since boot; "" where it is gone."""
     fields = _stat(pid)
-    return int(fields[3]) if fields else 0
+    return fields[19] if fields and fields[0] != "Z" else ""
 
 
 def _stat(pid: int) -> list[str]:
