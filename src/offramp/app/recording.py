@@ -30,6 +30,7 @@ _log = logging.getLogger("offramp.record")
 
 UPKEEP_S = 600.0
 _FIRST_S = 5.0
+_LATE_S = 60.0
 
 
 def recording_of(app: App) -> JsonObject:
@@ -52,7 +53,8 @@ def alarm_of(recording: JsonObject) -> str:
         return f"Nothing is being stored; {recording['waiting']} calls wait. {recording['error']}"
     if recording["lost"]:
         return f"{recording['lost']} calls were not recorded. {recording['error']}".strip()
-    return str(recording["error"])
+    # An old trouble that is over is no alarm; calls that nobody fetches are.
+    return str(recording["error"]) if recording["waiting"] and recording["lag_s"] > _LATE_S else ""
 
 
 class TellingWriter(Writer):
