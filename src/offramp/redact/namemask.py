@@ -139,7 +139,7 @@ class NameMask:
                 hits.update((word, hits.get(word, kind)) for word in WORD.findall(text))
         table = dict(known)
         for word, kind in sorted(hits.items()):
-            if word in table or word.lower() in enumerated or (word.islower() and word in static):
+            if word in table or word.lower() in enumerated or _is_vocabulary(word, static):
                 continue
             for form in _forms(word):
                 if form != word and (form in hits or form in static):
@@ -227,8 +227,20 @@ def _hits(text: str, spans: Iterable[Span]) -> Iterable[tuple[str, str]]:
             if match.start() >= span.end:
                 break
             word = match.group()
-            if not _is_ordinary(text, match, span.kind):
+            if not _is_ordinary(text, match, span.kind) and not _is_code(word):
                 yield word, span.kind
+
+
+def _is_vocabulary(word: str, static: frozenset[str]) -> bool:
+    """Whether a word belongs to what the system prompt talks of: it stands there, and not as a name would."""
+    if word not in static or word.lower() in membership():
+        return word.islower() and word in static
+    return not word.istitle() or word.lower() in static or word.lower() in common_words()
+
+
+def _is_code(word: str) -> bool:
+    """Whether a word is an abbreviation (SEA, USA, BBC) rather than a name in capitals."""
+    return word.isupper() and (len(word) <= 3 or (len(word) == 4 and word.lower() not in membership()))
 
 
 def _is_ordinary(text: str, match: re.Match[str], kind: str) -> bool:
@@ -245,7 +257,8 @@ def _forms(word: str) -> tuple[str, ...]:
     low = word.lower()
     if word.isdigit() or low in common_words():
         return (word,)
-    return tuple(dict.fromkeys((word, low, word.upper(), word.capitalize())))
+    forms = (word, low, word.upper(), word.capitalize())
+    return tuple(dict.fromkeys(form for form in forms if form == word or not _is_code(form)))
 
 
 def _rewrite(

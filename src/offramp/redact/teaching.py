@@ -105,7 +105,7 @@ def ordinary_words(texts: Sequence[Labelled]) -> list[str]:
     for sentence in sentences_of(("airline", "sql")):
         seen.update(set(re.findall(r"\b[a-z]{2,}\b", sentence)))
     for topic in pydoc_topics.topics.values():
-        seen.update(dict.fromkeys(re.findall(r"(?<= )[a-z]{3,}(?=[ ,.]+[a-z])", topic), _COMMON))
+        seen.update(dict.fromkeys(re.findall(r"\b[a-z]{3,}\b", topic), _COMMON))
     return sorted(
         word for word, times in seen.items() if times >= _COMMON and len(word) > 1 and word.isascii()
     )
