@@ -37,6 +37,7 @@ test: check
 
 bench: setup
 	for bench in bench/*.py; do $(BIN)/python $$bench || exit 1; done
+	$(BIN)/python bench/gateway --quick
 
 docs: setup
 	$(BIN)/python -m offramp.cli.reference > docs/cli.md
