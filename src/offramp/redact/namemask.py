@@ -114,7 +114,7 @@ class NameMask:
         table = self._table(texts, enumerated, {})
         request, used = _replaced(asked, table, made, counts)
         answer = {name: item for name, item in value.items() if name != "request"}
-        said = _gather(answer)
+        said = _sentences(_gather(answer))
         said.static += texts.static
         own = self._table(said, enumerated, table)
         words = (
@@ -189,6 +189,16 @@ class NameMask:
                 self._vocabularies.clear()
             self._vocabularies[key] = frozenset(words())
         return self._vocabularies[key]
+
+
+def _sentences(said: _Texts) -> _Texts:
+    """Keep of an answer what may hold a name of its own: sentences, and fields whose key says so.
+
+    Another label, field or argument that is not in the request is vocabulary. As a surrogate it would be
+    what a specialist learns to say, and no client could be given the word that it stands for.
+    """
+    free = [text for text in said.free if len(text) > _LONGEST_LABEL]
+    return _Texts(free=free, static=said.static, keyed=said.keyed)
 
 
 def _gather(value: Any) -> _Texts:

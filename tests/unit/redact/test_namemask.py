@@ -207,3 +207,11 @@ def test_tokens_of_an_answer_cut_into_pieces_leave_no_text() -> None:
     assert made["choices"][0]["logprobs"] == {
         "content": [{"token": "", "bytes": [], "logprob": -0.5, "top_logprobs": []}]
     }
+
+
+def test_a_label_of_an_answer_is_no_name() -> None:
+    """As a surrogate, which no request explains, it could not be led back for a client."""
+    asked = {"messages": [{"role": "user", "content": "Which city is it?"}]}
+    said = {"choices": [{"message": {"role": "assistant", "content": "Oslo"}}]}
+    kept = redactor().redact({"request": asked, "response": said}).value["response"]
+    assert kept == said
