@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger("offramp.gateway")
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_EXPECTS = (b"expect", b"100-continue")
-# Requests that a client may send ahead of its answers before it is read no further.
+_EXPECT, _GO_AHEAD = b"expect", b"100-continue"
+# Requests that a client may send ahead of its answers before it is read no further; one large body is enough.
 _AHEAD = 16
+_LARGE_AHEAD = 1 << 16
+# Pieces of a body that are kept as they came; a client that sends two bytes a chunk must not make millions.
+_PIECES = 1024
 _FAILED = Problem(500, "offramp failed on this request; its log says why.", "internal_error")
 _STOPPING = Problem(503, "offramp is stopping; ask again.", "stopping", retry_after=1)
 
@@ -76,8 +79,9 @@ class Connection(asyncio.Protocol):
         self._piece = 0
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | bytearray] = []
         self._size = 0
+        self._barren = 0
         self._plain = False
         self._waiting: deque[_Request] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -104,6 +108,7 @@ class Connection(asyncio.Protocol):
             return
         if self._reading == _BODY:
             self._since = self._loop.time()
+            self._barren += len(data)
         in_head = self._reading == _HEAD
         self._piece = len(data)
         try:
@@ -118,6 +123,9 @@ class Connection(asyncio.Protocol):
             self._fed += len(data) if in_head or len(data) <= LARGEST_HEAD else self._head_size()
             if self._fed > LARGEST_HEAD:
                 self._refuse(head_too_large())
+        elif self._reading == _BODY and self._barren > LARGEST_HEAD:
+            # The parser gathers a trailer's value whole, and would do so for ever.
+            self._refuse(malformed("trailers or chunk extensions without end"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop working for a client that is gone."""
@@ -177,15 +185,23 @@ class Connection(asyncio.Protocol):
             self._refuse(fault)
             return
         self._reading = _BODY
-        if _EXPECTS in self._fields and not self._answering:
+        self._barren = 0
+        if not self._plain and not self._answering and not self._waiting and self._expects():
             self.transport.write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         if self._reading != _BODY:
             return
-        self._pieces.append(body)
+        pieces = self._pieces
+        if len(pieces) < _PIECES:
+            pieces.append(body)
+        elif len(pieces) == _PIECES:
+            pieces.append(bytearray(body))
+        else:
+            pieces[-1] += body
         self._size += len(body)
+        self._barren = 0
         if self._size > self._front.body_bytes:
             self._refuse(body_too_large(self._front.body_bytes))
 
@@ -195,7 +211,7 @@ class Connection(asyncio.Protocol):
             return
         self._reading = _NOTHING
         parser, pieces = self._parser, self._pieces
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        body = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
         method = parser.get_method().decode("ascii")
         target = target_of(self._url)
         if target is None:
@@ -213,7 +229,7 @@ class Connection(asyncio.Protocol):
             self._task = self._loop.create_task(self._serve())
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-        elif len(self._waiting) >= _AHEAD:
+        elif len(self._waiting) >= _AHEAD or len(request.asked.body) > _LARGE_AHEAD:
             self._held = True
             self.transport.pause_reading()
 
@@ -221,8 +237,12 @@ class Connection(asyncio.Protocol):
         """Answer with a problem once the requests before it are answered, and read no more."""
         self._reading = _REFUSED
         self._since = self._loop.time()
+        self._pieces = []
         target = target_of(self._url) or "/"
         self._queue(_Request(Asked("", target, self._fields, b""), keep=False, plain=False, problem=problem))
+
+    def _expects(self) -> bool:
+        return any(name == _EXPECT and value.lower() == _GO_AHEAD for name, value in self._fields)
 
     def _head_size(self) -> int:
         return len(self._url) + sum(len(name) + len(value) for name, value in self._fields)
@@ -231,6 +251,9 @@ class Connection(asyncio.Protocol):
         """Answer one request after the other, until the connection has no more use."""
         try:
             while await self._answered(await self._next()):
+                if self.drained is not None:
+                    # Else a client that asks and asks, and never reads, would have all its answers kept here.
+                    await self.drained
                 self._answering = False
                 self._since = self._loop.time()
         except asyncio.CancelledError:
@@ -292,7 +315,11 @@ class Connection(asyncio.Protocol):
     def look_at_the_clock(self, now: float) -> None:
         """Close where the client has been waited for long enough."""
         patience, waited = self._front.patience, now - self._since
-        if self._answering:
+        if self.transport.is_closing():
+            # What it was sent last waits to be taken.
+            if waited > patience.stalled:
+                self.transport.abort()
+        elif self._answering:
             if self.drained is not None and waited > patience.stalled:
                 self.transport.abort()
         elif self._reading == _NOTHING:

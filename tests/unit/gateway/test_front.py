@@ -6,174 +6,35 @@ import asyncio
 import contextlib
 import itertools
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.gateway.client import Core, eventually, get, line_to, post, served
 
-from offramp.core.call import Dialect
-from offramp.dialect import form_of
-from offramp.gateway.front import Front, Patience
-from offramp.gateway.problem import Problem, told
-from offramp.gateway.wire import UNKNOWN, send_whole
+from offramp.gateway.front import Patience
 from offramp.upstream.serving import Server
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from offramp.gateway.wire import Asked, Reply
-    from offramp.upstream.port import Headers
-
-_HOST = b"Host: h\r\n"
 _SECRET = b"GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
-@dataclass(slots=True)
-class _Core:
-    """Answers with what it was asked; some paths behave badly."""
-
-    heard: list[Asked] = field(default_factory=list)
-    left: int = 0
-    cancelled: int = 0
-
-    async def answer(self, asked: Asked, reply: Reply) -> None:
-        self.heard.append(asked)
-        try:
-            await self._answer(asked, reply)
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
-
-    async def _answer(self, asked: Asked, reply: Reply) -> None:
-        path = asked.target.partition("?")[0]
-        if path.startswith("/wait"):
-            await asyncio.sleep(float(path[5:] or 60))
-        if path == "/broken":
-            raise RuntimeError("a bug")
-        if path in {"/stream", "/half", "/flood", "/halfbroken", "/drip"}:
-            await self._stream(path, reply)
-            return
-        told = {"method": asked.method, "target": asked.target, "body": asked.body.decode("latin-1")}
-        await send_whole(reply, 200, [(b"content-type", b"application/json")], json.dumps(told).encode())
-
-    async def _stream(self, path: str, reply: Reply) -> None:
-        reply.start(200, [(b"content-type", b"text/event-stream")], UNKNOWN)
-        await reply.write(b"data: 1\n\n", last=False)
-        if path == "/halfbroken":
-            raise RuntimeError("a bug")
-        if path == "/half":
-            await asyncio.sleep(60)
-        while path == "/drip":
-            await reply.write(b"x", last=False)
-            await asyncio.sleep(0)
-        while path == "/flood":
-            await reply.write(b"x" * 65536, last=False)
-        await reply.write(b"data: 2\n\n", last=False)
-        await reply.write(b"", last=True)
-
-    def tell(self, target: str, problem: Problem) -> tuple[Headers, bytes]:
-        del target
-        return told(problem, form_of(Dialect.CHAT))
-
-    def gone(self) -> None:
-        self.left += 1
-
-    def front(self) -> Front:
-        return Front(self, 1 << 20, self.patience)
-
-    patience: Patience = field(default_factory=Patience)
-
-
-@dataclass(slots=True)
-class _Line:
-    """A client's connection, byte by byte."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def send(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-    async def head(self) -> tuple[int, dict[str, str]]:
-        raw = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        fields = dict(line.split(": ", 1) for line in raw[1:] if line)
-        return int(raw[0].split(" ")[1]), fields
-
-    async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        status, fields = await self.head()
-        if "content-length" in fields:
-            return status, fields, await self.reader.readexactly(int(fields["content-length"]))
-        body = b""
-        if fields.get("transfer-encoding") == "chunked":
-            while size := int(await self.reader.readline(), 16):
-                body += (await self.reader.readexactly(size + 2))[:-2]
-            await self.reader.readline()
-        else:
-            body = await self.reader.read()
-        return status, fields, body
-
-    async def ask(self, data: bytes) -> tuple[int, dict[str, str], bytes]:
-        await self.send(data)
-        return await self.answer()
-
-    async def rest(self) -> bytes:
-        try:
-            return await self.reader.read()
-        except ConnectionResetError:
-            return b""
-
-
-@contextlib.asynccontextmanager
-async def _served(core: _Core, *, grace_s: float = 1.0) -> AsyncIterator[_Line]:
-    async with Server(core, grace_s=grace_s) as server, _line(server) as line:
-        yield line
-
-
-@contextlib.asynccontextmanager
-async def _line(server: Server) -> AsyncIterator[_Line]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.address.port)
-    try:
-        yield _Line(reader, writer)
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-
-
-async def _eventually(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 - the other side sets no event
-            await asyncio.sleep(0.002)
-
-
 @pytest.fixture
-def core() -> _Core:
-    return _Core()
-
-
-def _get(path: bytes, *fields: bytes) -> bytes:
-    return b"GET " + path + b" HTTP/1.1\r\n" + _HOST + b"".join(f + b"\r\n" for f in fields) + b"\r\n"
-
-
-def _post(body: bytes) -> bytes:
-    return b"POST /a HTTP/1.1\r\n" + _HOST + b"Content-Length: %d\r\n\r\n" % len(body) + body
+def core() -> Core:
+    return Core()
 
 
 # --- requests -------------------------------------------------------------------------------------
 
 
-async def test_a_connection_carries_one_request_after_the_other(core: _Core) -> None:
-    async with _served(core) as line:
-        bodies = [json.loads((await line.ask(_post(b"%d" % n)))[2])["body"] for n in range(3)]
+async def test_a_connection_carries_one_request_after_the_other(core: Core) -> None:
+    async with served(core) as line:
+        bodies = [json.loads((await line.ask(post(b"%d" % n)))[2])["body"] for n in range(3)]
     assert bodies == ["0", "1", "2"]
 
 
-async def test_names_are_lowered_and_values_kept(core: _Core) -> None:
-    async with _served(core) as line:
-        await line.ask(_get(b"/a", b"X-Odd:  A b", b"x-odd: c"))
+async def test_names_are_lowered_and_values_kept(core: Core) -> None:
+    async with served(core) as line:
+        await line.ask(get(b"/a", b"X-Odd:  A b", b"x-odd: c"))
     assert core.heard[0].headers == [(b"host", b"h"), (b"x-odd", b"A b"), (b"x-odd", b"c")]
     assert core.heard[0].client == "127.0.0.1"
 
@@ -186,38 +47,38 @@ async def test_names_are_lowered_and_values_kept(core: _Core) -> None:
         (b"HTTPS://other", "/"),
     ],
 )
-async def test_targets_are_kept_as_written(core: _Core, written: bytes, target: str) -> None:
-    async with _served(core) as line:
-        await line.ask(_get(written))
+async def test_targets_are_kept_as_written(core: Core, written: bytes, target: str) -> None:
+    async with served(core) as line:
+        await line.ask(get(written))
     assert core.heard[0].target == target
 
 
-async def test_pipelined_requests_are_answered_in_their_order(core: _Core) -> None:
-    async with _served(core) as line:
-        await line.send(_get(b"/wait0.05") + _get(b"/b") + _post(b"c") + _get(b"/d"))
+async def test_pipelined_requests_are_answered_in_their_order(core: Core) -> None:
+    async with served(core) as line:
+        await line.send(get(b"/wait0.05") + get(b"/b") + post(b"c") + get(b"/d"))
         answers = [json.loads((await line.answer())[2])["target"] for _ in range(4)]
     assert answers == ["/wait0.05", "/b", "/a", "/d"]
 
 
-async def test_a_flood_of_pipelined_requests_is_answered_to_the_last(core: _Core) -> None:
-    async with _served(core) as line:
-        await line.send(b"".join(_get(b"/%d" % number) for number in range(200)))
+async def test_a_flood_of_pipelined_requests_is_answered_to_the_last(core: Core) -> None:
+    async with served(core) as line:
+        await line.send(b"".join(get(b"/%d" % number) for number in range(200)))
         answers = [json.loads((await line.answer())[2])["target"] for _ in range(200)]
     assert answers == [f"/{number}" for number in range(200)]
 
 
 _TWO = (
     b"POST /a?b HTTP/1.1\r\nHost: h\r\nX-Y: z\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b"3\r\nabc\r\n5;x=y\r\ndefgh\r\n0\r\nX-Trailer: t\r\n\r\n" + _get(b"/second")
+    b"3\r\nabc\r\n5;x=y\r\ndefgh\r\n0\r\nX-Trailer: t\r\n\r\n" + get(b"/second")
 )
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(1, len(_TWO) - 1), max_size=6))
 def test_cut_anywhere_the_requests_stay_the_same(cuts: list[int]) -> None:
-    async def run() -> _Core:
-        core = _Core()
-        async with _served(core) as line:
+    async def run() -> Core:
+        core = Core()
+        async with served(core) as line:
             places = [0, *sorted(set(cuts)), len(_TWO)]
             for first, last in itertools.pairwise(places):
                 await line.send(_TWO[first:last])
@@ -231,22 +92,22 @@ def test_cut_anywhere_the_requests_stay_the_same(cuts: list[int]) -> None:
     assert (b"x-y", b"z") in core.heard[0].headers
 
 
-async def test_trailers_are_no_header_fields(core: _Core) -> None:
-    async with _served(core) as line:
-        await line.ask(_TWO[: -len(_get(b"/second"))])
+async def test_trailers_are_no_header_fields(core: Core) -> None:
+    async with served(core) as line:
+        await line.ask(_TWO[: -len(get(b"/second"))])
     assert b"x-trailer" not in dict(core.heard[0].headers)
 
 
-async def test_a_client_that_waits_for_a_go_ahead_gets_it(core: _Core) -> None:
-    async with _served(core) as line:
+async def test_a_client_that_waits_for_a_go_ahead_gets_it(core: Core) -> None:
+    async with served(core) as line:
         await line.send(b"POST /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
         assert (await line.head())[0] == 100
         assert (await line.ask(b"ok"))[0] == 200
 
 
-async def test_other_protocols_are_not_spoken(core: _Core) -> None:
-    async with _served(core) as line:
-        upgrade = _get(b"/a", b"Connection: Upgrade", b"Upgrade: websocket")
+async def test_other_protocols_are_not_spoken(core: Core) -> None:
+    async with served(core) as line:
+        upgrade = get(b"/a", b"Connection: Upgrade", b"Upgrade: websocket")
         status, fields, _ = await line.ask(upgrade + _SECRET)
         assert (status, fields["connection"]) == (200, "close")
         assert await line.rest() == b""
@@ -256,47 +117,47 @@ async def test_other_protocols_are_not_spoken(core: _Core) -> None:
 # --- answers --------------------------------------------------------------------------------------
 
 
-async def test_a_body_of_unknown_length_is_chunked(core: _Core) -> None:
-    async with _served(core) as line:
-        status, fields, body = await line.ask(_get(b"/stream"))
+async def test_a_body_of_unknown_length_is_chunked(core: Core) -> None:
+    async with served(core) as line:
+        status, fields, body = await line.ask(get(b"/stream"))
         assert (status, fields["transfer-encoding"], body) == (200, "chunked", b"data: 1\n\ndata: 2\n\n")
-        assert (await line.ask(_get(b"/b")))[0] == 200
+        assert (await line.ask(get(b"/b")))[0] == 200
 
 
-async def test_http_1_0_gets_a_body_that_ends_with_the_connection(core: _Core) -> None:
-    async with _served(core) as line:
+async def test_http_1_0_gets_a_body_that_ends_with_the_connection(core: Core) -> None:
+    async with served(core) as line:
         _, fields, body = await line.ask(b"GET /stream HTTP/1.0\r\n\r\n")
     assert (fields["connection"], body) == ("close", b"data: 1\n\ndata: 2\n\n")
     assert "transfer-encoding" not in fields
 
 
-async def test_head_has_the_length_and_no_body(core: _Core) -> None:
-    async with _served(core) as line:
-        await line.send(_get(b"/a").replace(b"GET", b"HEAD") + _get(b"/b"))
+async def test_head_has_the_length_and_no_body(core: Core) -> None:
+    async with served(core) as line:
+        await line.send(get(b"/a").replace(b"GET", b"HEAD") + get(b"/b"))
         _, fields = await line.head()
         assert int(fields["content-length"]) > 0
         assert json.loads((await line.answer())[2])["target"] == "/b"
 
 
-async def test_a_client_that_wants_to_close_is_told_so(core: _Core) -> None:
-    async with _served(core) as line:
-        _, fields, _ = await line.ask(_get(b"/a", b"Connection: close"))
+async def test_a_client_that_wants_to_close_is_told_so(core: Core) -> None:
+    async with served(core) as line:
+        _, fields, _ = await line.ask(get(b"/a", b"Connection: close"))
         assert fields["connection"] == "close"
         assert await line.rest() == b""
 
 
-async def test_a_bug_is_a_500_and_a_line_in_the_log(core: _Core, caplog: pytest.LogCaptureFixture) -> None:
-    async with _served(core) as line:
-        status, _, body = await line.ask(_get(b"/broken?key=secret"))
+async def test_a_bug_is_a_500_and_a_line_in_the_log(core: Core, caplog: pytest.LogCaptureFixture) -> None:
+    async with served(core) as line:
+        status, _, body = await line.ask(get(b"/broken?key=secret"))
         assert (status, json.loads(body)["error"]["code"]) == (500, "internal_error")
-        assert (await line.ask(_get(b"/b")))[0] == 200
+        assert (await line.ask(get(b"/b")))[0] == 200
     assert "GET /broken failed" in caplog.text
     assert "secret" not in caplog.text
 
 
-async def test_a_bug_in_the_middle_cuts_the_answer(core: _Core, caplog: pytest.LogCaptureFixture) -> None:
-    async with _served(core) as line:
-        await line.send(_get(b"/halfbroken"))
+async def test_a_bug_in_the_middle_cuts_the_answer(core: Core, caplog: pytest.LogCaptureFixture) -> None:
+    async with served(core) as line:
+        await line.send(get(b"/halfbroken"))
         await line.head()
         assert not (await line.rest()).endswith(b"0\r\n\r\n")
     assert "a bug" in caplog.text
@@ -317,6 +178,7 @@ _DOUBTFUL = {
     "chunked_twice": b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
     "an_odd_coding": b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
     "two_coding_fields": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+    "chunked_in_two_fields": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "space_before_colon": b"Content-Length : 5\r\n\r\nabcde",
     "a_folded_field": b"X-A: b\r\n Content-Length: 5\r\n\r\nabcde",
     "a_bare_line_feed": b"X-A: b\nContent-Length: 5\r\n\r\nabcde",
@@ -332,8 +194,8 @@ _DOUBTFUL = {
 
 
 @pytest.mark.parametrize("rest", _DOUBTFUL.values(), ids=_DOUBTFUL.keys())
-async def test_what_could_be_read_in_two_ways_is_refused(core: _Core, rest: bytes) -> None:
-    async with _served(core) as line:
+async def test_what_could_be_read_in_two_ways_is_refused(core: Core, rest: bytes) -> None:
+    async with served(core) as line:
         status, fields, body = await line.ask(b"POST /a HTTP/1.1\r\nHost: h\r\n" + rest + _SECRET)
         assert status in {400, 413}
         assert (fields["connection"], "error" in json.loads(body)) == ("close", True)
@@ -369,20 +231,20 @@ async def test_what_could_be_read_in_two_ways_is_refused(core: _Core, rest: byte
         "0.9",
     ],
 )
-async def test_what_is_no_http_1_1_is_refused(core: _Core, raw: bytes) -> None:
-    async with _served(core) as line:
+async def test_what_is_no_http_1_1_is_refused(core: Core, raw: bytes) -> None:
+    async with served(core) as line:
         assert (await line.ask(raw))[0] in {400, 505}
     assert core.heard == []
 
 
-async def test_a_refusal_waits_for_the_answers_before_it(core: _Core) -> None:
-    async with _served(core) as line:
-        await line.send(_get(b"/wait0.05") + b"nonsense\r\n\r\n")
+async def test_a_refusal_waits_for_the_answers_before_it(core: Core) -> None:
+    async with served(core) as line:
+        await line.send(get(b"/wait0.05") + b"nonsense\r\n\r\n")
         assert [(await line.answer())[0] for _ in range(2)] == [200, 400]
 
 
-async def test_a_head_that_does_not_end_is_refused(core: _Core) -> None:
-    async with _served(core) as line:
+async def test_a_head_that_does_not_end_is_refused(core: Core) -> None:
+    async with served(core) as line:
         await line.send(b"GET /a HTTP/1.1\r\nHost: h\r\n")
         for _ in range(70):
             line.writer.write(b"X-A: " + b"a" * 1024 + b"\r\n")
@@ -391,21 +253,21 @@ async def test_a_head_that_does_not_end_is_refused(core: _Core) -> None:
 
 
 @pytest.mark.parametrize("fields", [[b"X-A: " + b"a" * (65 << 10)], [b"X-A: a"] * 250], ids=["long", "many"])
-async def test_a_head_that_is_too_large_is_refused(core: _Core, fields: list[bytes]) -> None:
-    async with _served(core) as line:
-        assert (await line.ask(_get(b"/a", *fields)))[0] == 431
+async def test_a_head_that_is_too_large_is_refused(core: Core, fields: list[bytes]) -> None:
+    async with served(core) as line:
+        assert (await line.ask(get(b"/a", *fields)))[0] == 431
     assert core.heard == []
 
 
-async def test_a_body_that_is_declared_too_large_is_refused_before_it_is_sent(core: _Core) -> None:
-    async with _served(core) as line:
+async def test_a_body_that_is_declared_too_large_is_refused_before_it_is_sent(core: Core) -> None:
+    async with served(core) as line:
         head = b"POST /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1048577\r\n\r\n"
         status, _, body = await line.ask(head)
     assert (status, json.loads(body)["error"]["code"]) == (413, "body_too_large")
 
 
-async def test_a_body_that_grows_too_large_is_refused(core: _Core) -> None:
-    async with _served(core) as line:
+async def test_a_body_that_grows_too_large_is_refused(core: Core) -> None:
+    async with served(core) as line:
         await line.send(b"POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(17):
             line.writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
@@ -413,9 +275,9 @@ async def test_a_body_that_grows_too_large_is_refused(core: _Core) -> None:
     assert core.heard == []
 
 
-async def test_a_body_at_the_limit_is_taken(core: _Core) -> None:
-    async with _served(core) as line:
-        assert (await line.ask(_post(b"x" * (1 << 20))))[0] == 200
+async def test_a_body_at_the_limit_is_taken(core: Core) -> None:
+    async with served(core) as line:
+        assert (await line.ask(post(b"x" * (1 << 20))))[0] == 200
 
 
 # --- clients that are slow, or leave --------------------------------------------------------------
@@ -423,23 +285,23 @@ async def test_a_body_at_the_limit_is_taken(core: _Core) -> None:
 _NOW = Patience(idle=0.05, head=0.05, body=0.05, stalled=0.05, lingering=0.05)
 
 
-@pytest.mark.parametrize("sent", [b"GET /a HT", _post(b"0123456789")[:-5]], ids=["head", "body"])
+@pytest.mark.parametrize("sent", [b"GET /a HT", post(b"0123456789")[:-5]], ids=["head", "body"])
 async def test_a_request_that_does_not_come_to_its_end_is_a_408(sent: bytes) -> None:
-    core = _Core(patience=_NOW)
-    async with _served(core) as line:
+    core = Core(patience=_NOW)
+    async with served(core) as line:
         assert (await line.ask(sent))[0] == 408
         assert await line.rest() == b""
     assert core.heard == []
 
 
 async def test_an_idle_connection_is_closed() -> None:
-    async with _served(_Core(patience=_NOW)) as line:
-        assert (await line.ask(_get(b"/a")))[0] == 200
+    async with served(Core(patience=_NOW)) as line:
+        assert (await line.ask(get(b"/a")))[0] == 200
         assert await line.rest() == b""
 
 
 async def test_a_refused_client_that_keeps_sending_is_cut() -> None:
-    async with _served(_Core(patience=_NOW)) as line:
+    async with served(Core(patience=_NOW)) as line:
         await line.ask(b"nonsense\r\n\r\n")
         with contextlib.suppress(ConnectionError):
             for _ in range(1000):
@@ -449,17 +311,17 @@ async def test_a_refused_client_that_keeps_sending_is_cut() -> None:
 
 
 async def test_a_client_that_does_not_read_is_cut() -> None:
-    core = _Core(patience=_NOW)
-    async with _served(core) as line:
-        await line.send(_get(b"/flood"))
+    core = Core(patience=_NOW)
+    async with served(core) as line:
+        await line.send(get(b"/flood"))
         await line.head()
-        await _eventually(lambda: core.cancelled == 1)
+        await eventually(lambda: core.cancelled == 1)
     assert core.left == 1
 
 
-async def test_a_client_that_is_slow_slows_what_answers_it(core: _Core) -> None:
-    async with _served(core) as line:
-        await line.send(_get(b"/flood"))
+async def test_a_client_that_is_slow_slows_what_answers_it(core: Core) -> None:
+    async with served(core) as line:
+        await line.send(get(b"/flood"))
         await line.head()
         got = 0
         while got < 4 << 20:
@@ -469,10 +331,10 @@ async def test_a_client_that_is_slow_slows_what_answers_it(core: _Core) -> None:
 
 @pytest.mark.parametrize("path", [b"/wait", b"/half", b"/flood"])
 @pytest.mark.parametrize("how", ["close", "reset", "half"])
-async def test_a_client_that_leaves_cancels_the_work_for_it(core: _Core, path: bytes, how: str) -> None:
-    async with _served(core) as line:
-        await line.send(_get(path))
-        await _eventually(lambda: len(core.heard) == 1)
+async def test_a_client_that_leaves_cancels_the_work_for_it(core: Core, path: bytes, how: str) -> None:
+    async with served(core) as line:
+        await line.send(get(path))
+        await eventually(lambda: len(core.heard) == 1)
         if path != b"/wait":
             await line.head()
         if how == "close":
@@ -484,27 +346,27 @@ async def test_a_client_that_leaves_cancels_the_work_for_it(core: _Core, path: b
         if path == b"/flood" and how == "half":
             # Who does not read is not noticed to have stopped writing, but cut when it is closed.
             line.writer.close()
-        await _eventually(lambda: core.cancelled == 1)
-        await _eventually(lambda: core.left == 1)
+        await eventually(lambda: core.cancelled == 1)
+        await eventually(lambda: core.left == 1)
 
 
-async def test_requests_behind_the_one_that_was_left_are_not_begun(core: _Core) -> None:
-    async with _served(core) as line:
-        await line.send(_get(b"/wait") + _get(b"/b"))
-        await _eventually(lambda: len(core.heard) == 1)
+async def test_requests_behind_the_one_that_was_left_are_not_begun(core: Core) -> None:
+    async with served(core) as line:
+        await line.send(get(b"/wait") + get(b"/b"))
+        await eventually(lambda: len(core.heard) == 1)
         line.writer.transport.abort()
-        await _eventually(lambda: core.left == 1)
+        await eventually(lambda: core.left == 1)
     assert [asked.target for asked in core.heard] == ["/wait"]
 
 
 # --- stopping -------------------------------------------------------------------------------------
 
 
-async def test_calls_under_way_are_finished_and_idle_connections_closed(core: _Core) -> None:
-    async with Server(core, grace_s=5) as server, _line(server) as busy, _line(server) as idle:
-        await idle.ask(_get(b"/a"))
-        await busy.send(_get(b"/wait0.1") + _get(b"/b"))
-        await _eventually(lambda: len(core.heard) == 2)
+async def test_calls_under_way_are_finished_and_idle_connections_closed(core: Core) -> None:
+    async with Server(core, grace_s=5) as server, line_to(server) as busy, line_to(server) as idle:
+        await idle.ask(get(b"/a"))
+        await busy.send(get(b"/wait0.1") + get(b"/b"))
+        await eventually(lambda: len(core.heard) == 2)
         server.stop()
         assert await idle.rest() == b""
         status, fields, _ = await busy.answer()
@@ -513,19 +375,19 @@ async def test_calls_under_way_are_finished_and_idle_connections_closed(core: _C
     assert core.cancelled == 0
 
 
-async def test_a_call_that_outlasts_the_grace_is_told_so(core: _Core) -> None:
-    async with Server(core, grace_s=0.05) as server, _line(server) as line:
-        await line.send(_get(b"/wait"))
-        await _eventually(lambda: len(core.heard) == 1)
+async def test_a_call_that_outlasts_the_grace_is_told_so(core: Core) -> None:
+    async with Server(core, grace_s=0.05) as server, line_to(server) as line:
+        await line.send(get(b"/wait"))
+        await eventually(lambda: len(core.heard) == 1)
         server.stop()
         status, fields, body = await line.answer()
         assert (status, fields["retry-after"], json.loads(body)["error"]["code"]) == (503, "1", "stopping")
     assert (core.cancelled, core.left) == (1, 0)
 
 
-async def test_a_second_stop_does_not_wait_for_the_grace(core: _Core) -> None:
-    async with Server(core, grace_s=60) as server, _line(server) as line:
-        await line.send(_get(b"/half"))
+async def test_a_second_stop_does_not_wait_for_the_grace(core: Core) -> None:
+    async with Server(core, grace_s=60) as server, line_to(server) as line:
+        await line.send(get(b"/half"))
         await line.head()
         server.stop()
         server.stop()
@@ -534,11 +396,11 @@ async def test_a_second_stop_does_not_wait_for_the_grace(core: _Core) -> None:
 
 
 async def test_who_writes_to_a_client_that_is_gone_is_cancelled_and_not_failed(
-    core: _Core, caplog: pytest.LogCaptureFixture
+    core: Core, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with _served(core) as line:
-        await line.send(_get(b"/drip"))
+    async with served(core) as line:
+        await line.send(get(b"/drip"))
         await line.head()
         line.writer.transport.abort()
-        await _eventually(lambda: core.left == 1)
+        await eventually(lambda: core.left == 1)
     assert (core.cancelled, caplog.text) == (1, "")
