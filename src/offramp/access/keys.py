@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from offramp.access import token
 from offramp.access.roles import Role
 from offramp.core.clock import Clock, SystemClock
-from offramp.core.errors import BadInput, NotFound
+from offramp.core.errors import BadInput, NameTaken, NotFound
 
 if TYPE_CHECKING:
     from offramp.core.json import JsonObject
@@ -124,7 +124,8 @@ class Keys:
             The key, and its text, which nothing keeps: it can be shown this once.
 
         Raises:
-            BadInput: The name is empty or taken by a key that holds, or a limit is negative.
+            BadInput: The name is empty, or a limit is negative.
+            NameTaken: A key that holds has the name.
         """
         self._check(grant)
         now = self._clock.now()
@@ -154,7 +155,7 @@ class Keys:
             )
         now = self._clock.now()
         if any(key.name == grant.name and not key.refusal(now) for key in self.all()):
-            raise BadInput(
+            raise NameTaken(
                 f"There is a key named {grant.name!r}.", hint="Take another name, or revoke that one."
             )
 

@@ -57,6 +57,10 @@ class BadInput(UserError):
     """A file, a flag or a payload is not what it has to be."""
 
 
+class NameTaken(BadInput):
+    """A name that has to be one's own is another's already."""
+
+
 class BadSetting(UserError):
     """A settings value is not allowed."""
 

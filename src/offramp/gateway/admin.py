@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from offramp.access.keys import Grant, Key, Scopes
 from offramp.access.roles import Action, Role
 from offramp.app.security import audit_of, check_audit, keys_of, reading
-from offramp.core.errors import BadInput, NotFound
+from offramp.core.errors import NotFound
 from offramp.gateway.endpoint import Endpoint, Parameter
 from offramp.loop import state
 
@@ -24,26 +24,27 @@ if TYPE_CHECKING:
 MOST = 1000
 """Most calls or entries in one answer."""
 
+_NAMES: JsonObject = {"type": "array", "items": {"type": "string"}}
 _TASK: JsonObject = {"type": "object", "properties": {"task": {"type": "string"}}, "required": ["task"]}
 _GRANT: JsonObject = {
     "type": "object",
     "required": ["name", "role"],
     "properties": {
-        "name": {"type": "string"},
+        "name": {"type": "string", "pattern": "\\S"},
         "role": {"type": "string", "enum": [role.value for role in Role]},
-        "days": {"type": "number"},
-        "calls_per_minute": {"type": "integer"},
+        "days": {"type": "number", "exclusiveMinimum": 0, "maximum": 36_500},
+        "calls_per_minute": {"type": "integer", "minimum": 0, "maximum": 1_000_000_000},
         "record": {"type": "boolean"},
         "trainable": {"type": "boolean"},
-        "paths": {"type": "array", "items": {"type": "string"}},
-        "models": {"type": "array", "items": {"type": "string"}},
-        "tasks": {"type": "array", "items": {"type": "string"}},
+        "paths": _NAMES,
+        "models": _NAMES,
+        "tasks": _NAMES,
     },
 }
 _BAD = [(400, "What was sent is not what is allowed.")]
 _NONE = [(404, "There is none of that name.")]
 _ID = Parameter("id", "Its id.", required=True)
-_LIMIT = Parameter("limit", f"Most to return, {MOST} at most.", type="integer")
+_LIMIT = Parameter("limit", f"Most to return, {MOST} at most.", type="integer", least=1, most=MOST)
 
 
 class Admin:
@@ -154,14 +155,12 @@ def _get(
 def _post(
     path: str, action: Action, handler: Callable[[Inquiry], JsonObject], summary: str, body: JsonObject
 ) -> Endpoint:
-    return Endpoint("POST", path, action, handler, summary, body=body, statuses=[*_BAD, *_NONE])
+    statuses = [*_BAD, *_NONE, (409, "The name is another's already.")]
+    return Endpoint("POST", path, action, handler, summary, body=body, statuses=statuses)
 
 
 def _limit(inquiry: Inquiry) -> int:
-    limit = inquiry.parameters.get("limit", 100)
-    if not isinstance(limit, int) or not 0 < limit <= MOST:
-        raise BadInput(f"limit is {limit}; allowed is 1 to {MOST}.")
-    return limit
+    return int(inquiry.parameters.get("limit", 100))
 
 
 def _head(call: Call) -> JsonObject:
@@ -186,9 +185,7 @@ def _shown(key: Key) -> JsonObject:
 
 
 def _grant(body: JsonObject) -> Grant:
-    roles = [role.value for role in Role]
-    if body["role"] not in roles:
-        raise BadInput(f"role is {body['role']!r}; allowed: {', '.join(roles)}.")
-    scopes = {name: tuple(map(str, body.get(name, ()))) for name in ("paths", "models", "tasks")}
-    more = {name: body[name] for name in ("days", "calls_per_minute", "record", "trainable") if name in body}
+    scopes = {name: tuple(body.get(name, ())) for name in ("paths", "models", "tasks")}
+    more = {name: body[name] for name in ("days", "record", "trainable") if name in body}
+    more["calls_per_minute"] = int(body.get("calls_per_minute", 0))
     return Grant(name=body["name"], role=Role(body["role"]), scopes=Scopes(**scopes), **more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,11 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
 }
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
+# Python reads more as numbers than JSON does: 1_000, blanks around it, nan.
+_NUMBERS = {
+    "integer": (re.compile(r"-?[0-9]+"), int),
+    "number": (re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"), float),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +38,46 @@ class Parameter:
         meaning: What it says.
         type: ``string``, ``integer``, ``number`` or ``boolean``.
         required: Whether it has to be there.
+        least: The least number allowed, None for no such limit.
+        most: The greatest one.
     """
 
     name: str
     meaning: str
     type: str = "string"
     required: bool = False
+    least: int | None = None
+    most: int | None = None
+
+    @property
+    def schema(self) -> JsonObject:
+        """What it may be, as JSON Schema."""
+        limits = {"minimum": self.least, "maximum": self.most}
+        return {"type": self.type} | {name: limit for name, limit in limits.items() if limit is not None}
 
     def read(self, text: str) -> Any:
         """Read the value from its text.
 
         Raises:
-            BadInput: It is not of the type.
+            BadInput: It is not of the type, or beyond its limits.
         """
         try:
-            if self.type == "boolean":
-                return _TRUTH[text.lower()]
-            return {"integer": int, "number": float}.get(self.type, str)(text)
+            value = self._value(text)
         except (KeyError, ValueError):
-            raise BadInput(f"{self.name} is {text!r}, which is no {self.type}.") from None
+            raise BadInput(f"{self.name} is {text[:60]!r}, which is no {self.type}.") from None
+        if fault := _fault(value, self.schema):
+            raise BadInput(f"{self.name} is {text[:60]!r}; it {fault}.")
+        return value
+
+    def _value(self, text: str) -> Any:
+        if self.type == "boolean":
+            return _TRUTH[text.lower()]
+        if self.type in _NUMBERS:
+            form, number = _NUMBERS[self.type]
+            if not form.fullmatch(text):
+                raise ValueError(text)
+            return number(text)
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +138,10 @@ class Endpoint:
 
 
 def check(body: object, schema: JsonObject) -> JsonObject:
-    """Hold a body against the required properties and the types of its schema.
+    """Hold a body against its schema: what is required, and the type, limits and items of each property.
 
     Raises:
-        BadInput: It is no object, lacks a property, or one has another type.
+        BadInput: It is no object, lacks a property, or one is not what it has to be.
     """
     if not isinstance(body, dict):
         raise BadInput("The body has to be a JSON object.")
@@ -122,12 +149,40 @@ def check(body: object, schema: JsonObject) -> JsonObject:
         if name not in body:
             raise BadInput(f"The body lacks {name!r}.")
     for name, expected in schema.get("properties", {}).items():
-        if name in body and not _is_of(body[name], expected.get("type", "")):
-            raise BadInput(f"{name!r} has to be of type {expected['type']}.")
+        if name in body and (fault := _fault(body[name], expected)):
+            raise BadInput(f"{name!r} {fault}.")
     return body
+
+
+def _fault(value: Any, schema: JsonObject) -> str:
+    """Say what of a schema, of the few words that are used here, a value does not keep to, "" for nothing."""
+    kind = schema.get("type", "")
+    if not _is_of(value, kind):
+        return f"has to be of type {kind}"
+    if "enum" in schema and value not in schema["enum"]:
+        return f"has to be one of {', '.join(map(str, schema['enum']))}"
+    if "pattern" in schema and not re.search(schema["pattern"], value):
+        return f"has to hold {schema['pattern']}"
+    if isinstance(value, list):
+        faults = (_fault(item, schema.get("items", {})) for item in value)
+        return next((f"holds an item that {fault}" for fault in faults if fault), "")
+    return _beyond(value, schema) if isinstance(value, int | float) else ""
+
+
+def _beyond(value: float, schema: JsonObject) -> str:
+    if value < schema.get("minimum", value):
+        return f"has to be {schema['minimum']} at least"
+    if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
+        return f"has to be more than {schema['exclusiveMinimum']}"
+    if value > schema.get("maximum", value):
+        return f"has to be {schema['maximum']} at most"
+    return ""
 
 
 def _is_of(value: object, kind: str) -> bool:
     if kind in {"integer", "number"} and isinstance(value, bool):
         return False
+    if kind == "integer" and isinstance(value, float):
+        # JSON does not tell 5 from 5.0.
+        return value.is_integer()
     return kind not in _TYPES or isinstance(value, _TYPES[kind])

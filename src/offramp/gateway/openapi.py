@@ -109,7 +109,7 @@ def _parameter(endpoint: Endpoint, parameter: Parameter) -> JsonObject:
         "in": "path" if in_path else "query",
         "required": in_path or parameter.required,
         "description": parameter.meaning,
-        "schema": {"type": parameter.type},
+        "schema": parameter.schema,
     }
 
 

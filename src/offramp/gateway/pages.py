@@ -35,6 +35,7 @@ _OPEN = Admission()
 _STATUSES: tuple[tuple[type[OfframpError], int], ...] = (
     (errors.NotFound, 404),
     (errors.AddressInUse, 409),
+    (errors.NameTaken, 409),
     (errors.MissingExtra, 501),
     (errors.UserError, 400),
     (errors.StorageError, 503),
@@ -50,7 +51,8 @@ class Pages:
 
     Args:
         endpoints: The table; the first path that fits is taken.
-        guard: Asked before an endpoint that is not open to all, and before paths that do not exist.
+        guard: Asked before an endpoint that is not open to all. That a path does not exist is told to
+            anybody, as ``/openapi.json`` does: who forgot the ``/v1`` is helped by nothing else.
         form: How errors are told.
     """
 
@@ -73,12 +75,13 @@ class Pages:
         """Answer one request."""
         path, _, query = asked.target.partition("?")
         methods, named = self._found(path)
+        if not methods:
+            await self._tell(self._unknown(asked, path), reply)
+            return
         endpoint = methods.get("GET" if asked.method == "HEAD" else asked.method)
         admitted = self._admitted(asked, path, endpoint)
         if isinstance(admitted, Refusal):
             await self._tell(refused(admitted), reply)
-        elif not methods:
-            await self._tell(self._unknown(asked, path), reply)
         elif endpoint is None:
             allowed = sorted({*methods, "HEAD"} if "GET" in methods else methods)
             message = f"{path} does not take {asked.method}; it takes {', '.join(allowed)}."
