@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from offramp.redact.rule import EDGE, Found, Rule
@@ -53,6 +54,12 @@ def is_random(value: str) -> bool:
     )
 
 
+@lru_cache(maxsize=4096)
+def _judged(name: str) -> tuple[bool, bool]:
+    """Return whether a name is one of secrets, and whether it is one of secrets and of much else."""
+    return _SECRET_NAME.search(name) is not None, _SUSPECT_NAME.search(name) is not None
+
+
 def surrogate_field(name: str, value: str, keyed: Keyed) -> str | None:
     """Stand in for the value of a field whose name says that it is secret.
 
@@ -61,11 +68,14 @@ def surrogate_field(name: str, value: str, keyed: Keyed) -> str | None:
     """
     if not value or len(name) > 200:
         return None
+    secret, suspect = _judged(name)
+    if not (secret or suspect):
+        return None
     if PASSWORD.fullmatch(value):
-        return value if _SECRET_NAME.search(name) else None
-    if _SECRET_NAME.search(name):
+        return value if secret else None
+    if secret:
         return _surrogate_named(name, value, keyed)
-    if _SUSPECT_NAME.search(name) and (is_random(value) or (name.endswith("auth") and _is_basic(value))):
+    if suspect and (is_random(value) or (name.endswith("auth") and _is_basic(value))):
         return surrogate_token(value, keyed)
     return None
 

@@ -88,16 +88,22 @@ class Chain:
 
     def _worth(self, raw: bytes, context: bytes) -> list[int]:
         """Return the indices of the rules that may find something, in order of precedence."""
-        hits = [self._hinted[index] for index in self._screen.Match(context + raw) or ()]
-        return sorted(i for i in (*hits, *self._unhinted) if len(raw) >= self._rules[i].shortest)
+        hits = self._screen.Match(context + raw)
+        worth = [self._hinted[index] for index in hits] if hits else []
+        size = len(raw)
+        return sorted(i for i in (*worth, *self._unhinted) if size >= self._rules[i].shortest)
 
     def apply(self, text: str, name: str = "") -> Rewritten:
         """Replace what the rules find in ``text``; ``name`` is the JSON key it stands under."""
+        return self.rewrite(text, name) or Rewritten(text)
+
+    def rewrite(self, text: str, name: str = "") -> Rewritten | None:
+        """Do the same; None where nothing is found, neither a value nor a surrogate."""
         raw = text.encode("utf-8", "surrogatepass")
         context = f"{name}: ".encode("utf-8", "surrogatepass") if name else b""
         worth = self._worth(raw, context)
         if not worth:
-            return Rewritten(text)
+            return None
         result = Rewritten(text)
         edits: list[tuple[int, int, bytes]] = []
         for rule, start, end, value, made in self._claims(raw, context, worth):
@@ -110,7 +116,7 @@ class Chain:
                 kept = _punctuation(value, made)
                 result.echoes[value[: len(value) - kept]] = made[: len(made) - kept]
         if not edits:
-            return result
+            return result if result.pairs else None
         return Rewritten(_edit(raw, edits), result.counts, result.echoes, result.pairs)
 
     def _claims(

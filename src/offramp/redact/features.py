@@ -35,7 +35,10 @@ STARTS = tuple(int(start) for start in np.cumsum((0, *SIZES, *PAIR_SIZES)))
 WIDTHS = (13, 6, 6, 4, 4, 2, 2)
 """Features per token and offset, at most."""
 
-_MULTIPLIERS = (2654435761, 2246822519, 3266489917, 668265263, 374761393)
+_PAIR_MULTIPLIERS = np.array([2654435761, 2246822519, 3266489917, 668265263, 374761393], np.uint64)[:, None]
+_PAIR_MASKS = np.array(PAIR_SIZES, np.uint64)[:, None] - np.uint64(1)
+_PAIR_STARTS = np.array(STARTS[len(SIZES) : -1], np.uint64)[:, None]
+_MIXER, _LOW, _SHIFT = np.uint64(1000003), np.uint64(0xFFFFFFFF), np.uint64(17)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,23 +120,23 @@ def pair_rows(
     def at(hashes: NDArray[np.uint64], offset: int) -> NDArray[np.uint64]:
         return hashes[REACH + offset : REACH + offset + count]
 
-    mixed = (
-        _mix(at(word, -2), at(word, -1)),
-        _mix(at(word, -1), at(form, 0)),
-        _mix(at(form, 0), at(word, 1)),
-        _mix(at(word, 1), at(word, 2)),
-        _mix(_mix(at(shape, -1), at(form, 0)), at(shape, 1)),
-    )
-    first = len(SIZES)
-    rows = [
-        (value * np.uint64(multiplier) >> np.uint64(17)) % np.uint64(size) + np.uint64(STARTS[first + block])
-        for block, (value, multiplier, size) in enumerate(zip(mixed, _MULTIPLIERS, PAIR_SIZES, strict=True))
-    ]
-    return np.stack(rows).astype(np.int64)
-
-
-def _mix(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    return (left * np.uint64(1000003) + right) & np.uint64(0xFFFFFFFF)
+    turned, outline = word * _MIXER, shape * _MIXER
+    middle = at(form, 0)
+    mixed = np.empty((len(PAIR_SIZES), count), np.uint64)
+    np.add(at(turned, -2), at(word, -1), out=mixed[0])
+    np.add(at(turned, -1), middle, out=mixed[1])
+    np.add(middle * _MIXER, at(word, 1), out=mixed[2])
+    np.add(at(turned, 1), at(word, 2), out=mixed[3])
+    np.add(at(outline, -1), middle, out=mixed[4])
+    mixed[4] &= _LOW
+    mixed[4] *= _MIXER
+    mixed[4] += at(shape, 1)
+    mixed &= _LOW
+    mixed *= _PAIR_MULTIPLIERS
+    mixed >>= _SHIFT
+    mixed &= _PAIR_MASKS
+    mixed += _PAIR_STARTS
+    return mixed.astype(np.int64)
 
 
 def is_caseless(text: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -12,67 +11,23 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from offramp.redact.names import MASKED, Names
+from offramp.redact.part import Texts
 from offramp.redact.recogniser import ADDRESS, PERSON, PLACE
-from offramp.redact.words import ASSETS, FOLDER, membership
-from offramp.redact.zones import KEYS, Walk, Zone
+from offramp.redact.renaming import LONGEST_LABEL, Context, Reader, Renaming
+from offramp.redact.words import ASSETS, FOLDER, WORD, membership
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from offramp.redact.keyed import Keyed
+    from offramp.redact.part import Hits, Tally
     from offramp.redact.recogniser import Recogniser, Span
-
-WORD = re.compile(r"(?<![^\W_])(?:[^\W\d_]+|\d{5,})(?![^\W_])")
-"""Whole words and numbers; what has both letters and digits is a code, and no name."""
+    from offramp.redact.renaming import Table
+    from offramp.redact.zones import Literals
 
 _LONG = 200
-_LONGEST_LABEL = 64
 _REMEMBERED = 16_384
 _SENTENCE = re.compile(r"(?:^|[.!?:\n\"“>-])\s*$")
-
-Hits = tuple[tuple[str, str], ...]
-"""Words found in a text, as written, with their kinds."""
-
-Table = dict[str, tuple[str, str]]
-"""For each word as written its kind and its surrogate."""
-
-
-@dataclass(slots=True)
-class _Texts:
-    """The texts of one call by how they are treated."""
-
-    free: list[str] = field(default_factory=list)
-    deep: list[str] = field(default_factory=list)
-    static: list[str] = field(default_factory=list)
-    keyed: dict[str, str] = field(default_factory=dict)
-
-    def visit(self, text: str, name: str, zone: Zone) -> str:
-        if zone is Zone.STATIC:
-            self.static.append(text)
-        elif zone is Zone.FREE:
-            self.free.append(text)
-        elif zone is Zone.DEEP and name in KEYS:
-            self.keyed[text] = KEYS[name]
-        elif zone is Zone.DEEP:
-            self.deep.append(text)
-        return text
-
-    def all(self) -> list[str]:
-        """Return every text."""
-        return [*self.static, *self.free, *self.deep, *self.keyed]
-
-    def tells(self, text: str) -> bool:
-        """Whether a text is to be judged by itself.
-
-        A label that a system prompt lists is none to judge, and neither is an argument that was copied out of
-        a sentence, where there was more to judge it by.
-        """
-        if len(text) > _LONGEST_LABEL:
-            return True
-        return not any(
-            text in other and text != other for listed in (self.static, self.free) for other in listed
-        )
 
 
 @cache
@@ -94,60 +49,87 @@ class NameMask:
         self._names = Names(keyed)
         self._found: dict[str | bytes, Hits] = {}
         self._vocabularies: dict[bytes, frozenset[str]] = {}
+        self._surrogates: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {}
 
-    def apply(self, value: Any, made: Collection[str], counts: Counter[str]) -> tuple[Any, dict[str, str]]:
+    def apply(
+        self, value: Any, tally: Tally, literals: Callable[[str], Literals | None]
+    ) -> tuple[Any, dict[str, str]]:
         """Return the value with surrogates, and which word became which.
 
         Args:
             value: A call, a request or any other JSON value, after the rules.
-            made: Surrogates of the rules, which hold no names.
-            counts: Replacements by kind are added here.
+            tally: What the rules made, which holds no names; replacements by kind are counted in it.
+            literals: As of `Walk`.
         """
+        reader, renaming = Reader(tally.parts, literals), Renaming(tally, literals)
         asked = value.get("request") if isinstance(value, dict) else None
         if not isinstance(asked, dict):
-            table = self._table(_gather(value), self._enumerated(value), {})
-            return _replaced(value, table, made, counts)
+            table = self._table(reader.pieces(value), self._enumerated(value), {})
+            return renaming.apply(value, table)
         # What a specialist will see is the request alone, so nothing but the request decides how it is
         # masked; and a word that was left in it is left in the answer, which may have copied it.
-        texts = _gather(asked)
+        pieces = reader.pieces(asked)
         enumerated = self._enumerated(asked)
-        table = self._table(texts, enumerated, {})
-        request, used = _replaced(asked, table, made, counts)
+        table = self._table(pieces, enumerated, {})
+        request, used = renaming.apply(asked, table)
         answer = {name: item for name, item in value.items() if name != "request"}
-        said = _sentences(_gather(answer))
-        said.static += texts.static
-        own = self._table(said, enumerated, table)
-        words = (
-            {word.lower() for text in texts.all() for word in self._words(text)}
-            if own.keys() - table.keys()
-            else set()
-        )
-        own = {word: found for word, found in own.items() if word in table or word.lower() not in words}
-        rest, more = _replaced(answer, own, made, counts)
+        said = _sentences(reader.pieces(answer))
+        said.static += [text for piece in pieces for text in piece.static]
+        own = self._table([said], enumerated, table)
+        for word in own.keys() - table.keys():
+            if any(word.lower() in piece.read for piece in pieces):
+                del own[word]
+        rest, more = renaming.apply(answer, own)
         return {name: request if name == "request" else rest[name] for name in value}, used | more
 
-    def _table(self, texts: _Texts, enumerated: frozenset[str], known: Table) -> Table:
+    def _table(self, pieces: Sequence[Texts], enumerated: frozenset[str], known: Table) -> Table:
         """Return kind and surrogate of each way of writing each found word, the known ones included."""
-        static = frozenset().union(*(self._words(text) for text in texts.static))
-        hits: dict[str, str] = {}
-        read = [*texts.free, *texts.deep]
-        for text, found in zip(read, self._find(read), strict=True):
-            if found and texts.tells(text):
-                hits.update((word, kind) for word, kind in found if word not in hits or kind == PERSON)
-        for text, kind in texts.keyed.items():
-            if not any(text in prompt for prompt in texts.static):
-                hits.update((word, hits.get(word, kind)) for word in WORD.findall(text))
+        static = frozenset().union(*(self._words(text) for piece in pieces for text in piece.static))
+        hits = self._hits(pieces)
         table = dict(known)
         for word, kind in sorted(hits.items()):
             if word in table or word.lower() in enumerated or _is_vocabulary(word, static):
                 continue
-            for form in _forms(word):
-                if form != word and (form in hits or form in static):
-                    continue
-                made = self._names.surrogate(kind, form)
-                if made is not None:
+            for form, made in self._forms(kind, word):
+                if form == word or (form not in hits and form not in static):
                     table.setdefault(form, (kind, made))
         return table
+
+    def _hits(self, pieces: Sequence[Texts]) -> dict[str, str]:
+        """Return the words that were found, as written, with their kinds."""
+        self._read([piece for piece in pieces if piece.found is None])
+        found = [piece.found for piece in pieces if piece.found]
+        context = Context(pieces)
+        hits: dict[str, str] = {}
+        for text, words in (
+            *(one for free, _ in found for one in free),
+            *(one for _, deep in found for one in deep),
+        ):
+            if context.tells(text):
+                hits.update((word, kind) for word, kind in words if word not in hits or kind == PERSON)
+        for text, kind in {text: kind for piece in pieces for text, kind in piece.keyed.items()}.items():
+            if not any(text in prompt for piece in pieces for prompt in piece.static):
+                hits.update((word, hits.get(word, kind)) for word in WORD.findall(text))
+        return hits
+
+    def _forms(self, kind: str, word: str) -> tuple[tuple[str, str], ...]:
+        """Return the ways of writing a word that are replaced, with their surrogates."""
+        known = self._surrogates.get((kind, word))
+        if known is None:
+            made = ((form, self._names.surrogate(kind, form)) for form in _forms(word))
+            known = tuple((form, surrogate) for form, surrogate in made if surrogate is not None)
+            if len(self._surrogates) >= _REMEMBERED:
+                self._surrogates.clear()
+            self._surrogates[kind, word] = known
+        return known
+
+    def _read(self, pieces: Sequence[Texts]) -> None:
+        """Have the recogniser read texts, all at once."""
+        found = iter(self._find([text for piece in pieces for text in (*piece.free, *piece.deep)]))
+        for piece in pieces:
+            free = [(text, next(found)) for text in piece.free]
+            deep = [(text, next(found)) for text in piece.deep]
+            piece.found = [one for one in free if one[1]], [one for one in deep if one[1]]
 
     def _find(self, texts: list[str]) -> list[Hits]:
         keys = [_key(text) for text in texts]
@@ -191,35 +173,17 @@ class NameMask:
         return self._vocabularies[key]
 
 
-def _sentences(said: _Texts) -> _Texts:
+def _sentences(pieces: Sequence[Texts]) -> Texts:
     """Keep of an answer what may hold a name of its own: sentences, and fields whose key says so.
 
     Another label, field or argument that is not in the request is vocabulary. As a surrogate it would be
     what a specialist learns to say, and no client could be given the word that it stands for.
     """
-    free = [text for text in said.free if len(text) > _LONGEST_LABEL]
-    return _Texts(free=free, static=said.static, keyed=said.keyed)
-
-
-def _gather(value: Any) -> _Texts:
-    texts = _Texts()
-    Walk(texts.visit).value(value)
-    return texts
-
-
-def _replaced(
-    value: Any, table: Table, made: Collection[str], counts: Counter[str]
-) -> tuple[Any, dict[str, str]]:
-    """Return the value with surrogates, and which were used."""
-    if not table:
-        return value, {}
-    used: dict[str, str] = {}
-
-    def rewrite(text: str, name: str, zone: Zone) -> str:
-        del name, zone
-        return _rewrite(text, table, made, used, counts)
-
-    return Walk(rewrite).value(value), used
+    return Texts(
+        free=[text for piece in pieces for text in piece.free if len(text) > LONGEST_LABEL],
+        static=[text for piece in pieces for text in piece.static],
+        keyed={text: kind for piece in pieces for text, kind in piece.keyed.items()},
+    )
 
 
 def _key(text: str) -> str | bytes:
@@ -269,36 +233,6 @@ def _forms(word: str) -> tuple[str, ...]:
         return (word,)
     forms = (word, low, word.upper(), word.capitalize())
     return tuple(dict.fromkeys(form for form in forms if form == word or not _is_code(form)))
-
-
-def _rewrite(
-    text: str,
-    table: Table,
-    made: Collection[str],
-    used: dict[str, str],
-    counts: Counter[str],
-) -> str:
-    if table.keys().isdisjoint(WORD.findall(text)):
-        return text
-    kept = [place for surrogate in made for place in _places(text, surrogate)]
-
-    def stand_in(match: re.Match[str]) -> str:
-        word = match.group()
-        found = table.get(word)
-        if found is None or any(start <= match.start() < end for start, end in kept):
-            return word
-        used[word] = found[1]
-        counts[found[0]] += 1
-        return found[1]
-
-    return WORD.sub(stand_in, text)
-
-
-def _places(text: str, part: str) -> Iterable[tuple[int, int]]:
-    at = text.find(part) if part else -1
-    while at >= 0:
-        yield at, at + len(part)
-        at = text.find(part, at + len(part))
 
 
 def _enums(schema: Any) -> Iterable[str]:

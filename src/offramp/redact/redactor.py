@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections import Counter
-from dataclasses import dataclass, field
+import marshal
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from offramp.redact.assigned import surrogate_field
 from offramp.redact.chain import Chain, Rewritten
+from offramp.redact.echo import Echo
 from offramp.redact.keyed import Keyed
 from offramp.redact.masked import Masked
+from offramp.redact.memory import Memory
 from offramp.redact.namemask import NameMask
-from offramp.redact.zones import LITERAL, decode_literal, is_json
+from offramp.redact.part import Part, Tally
+from offramp.redact.zones import edited, literals_of
 
 if TYPE_CHECKING:
     from offramp.redact.recogniser import Recogniser
+    from offramp.redact.zones import Literals
 
 _DEEPEST = 100
 _TOO_DEEP = "[nested too deep]"
@@ -27,6 +28,11 @@ _LONG = 200
 _REMEMBERED = 32_768
 _SHORTEST = 4
 _SHORTEST_ECHO = 6
+_PARTS_BYTES = 24 << 20
+_PART_BYTES = 4_000
+_PART_TIMES = 8
+"""What a message takes in memory: its texts several times, in objects."""
+_JSON = ("{", "[", '"')
 _SCHEMAS = frozenset(("tools", "functions", "response_format"))
 
 
@@ -41,20 +47,6 @@ class Redacted:
 
     value: Any
     counts: dict[str, int]
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What was found so far in one value."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    echoes: dict[str, str] = field(default_factory=dict)
-    pairs: dict[str, str] = field(default_factory=dict)
-
-    def add(self, result: Rewritten) -> None:
-        self.counts.update(result.counts)
-        self.echoes.update(result.echoes)
-        self.pairs.update(result.pairs)
 
 
 class Redactor:
@@ -79,6 +71,8 @@ class Redactor:
         # What held nothing (prompts, tool schemas, keys) comes again with every call, and need not be read
         # again. Of long texts only a hash is kept.
         self._clean: set[tuple[str, str] | bytes] = set()
+        self._parts: Memory[Part] = Memory(_PARTS_BYTES)
+        self._literals: dict[str, Literals | None] = {}
 
     def redact(self, value: Any) -> Redacted:
         """Return ``value`` with surrogates; never raises on anything that JSON can hold."""
@@ -97,8 +91,9 @@ class Redactor:
         masked.check(request)
         return masked
 
-    def _masked(self, value: Any) -> tuple[Any, _Tally]:
-        tally = _Tally()
+    def _masked(self, value: Any) -> tuple[Any, Tally]:
+        tally = Tally()
+        self._literals.clear()
         made = self._value(value, "", 0, tally)
         echoes = {
             value: surrogate
@@ -106,18 +101,26 @@ class Redactor:
             if len(value) >= _SHORTEST_ECHO and not value.isalpha()
         }
         if echoes:
-            made = _echo(made, _pattern(echoes), echoes, tally)
+            made = Echo(echoes).apply(made, tally)
         if self._names:
-            made, pairs = self._names.apply(made, tuple(tally.pairs.values()), tally.counts)
+            made, pairs = self._names.apply(made, tally, self._literals_of)
             tally.pairs.update(pairs)
         return made, tally
 
-    def _value(self, value: Any, name: str, depth: int, tally: _Tally) -> Any:
+    def _literals_of(self, text: str) -> Literals | None:
+        """Take a text of JSON apart; rules and names read the same ones one after the other."""
+        try:
+            return self._literals[text]
+        except KeyError:
+            literals = self._literals[text] = literals_of(text)
+            return literals
+
+    def _value(self, value: Any, name: str, depth: int, tally: Tally) -> Any:
+        if isinstance(value, str):
+            return self._text(value, name, depth, tally)
         if depth > _DEEPEST and isinstance(value, dict | list):
             tally.counts["depth"] += 1
             return _TOO_DEEP
-        if isinstance(value, str):
-            return self._text(value, name, depth, tally)
         if isinstance(value, dict):
             return self._object(value, depth, tally)
         if isinstance(value, list | tuple):
@@ -126,7 +129,7 @@ class Redactor:
             return self._integer(value, name, tally)
         return value
 
-    def _object(self, value: dict[str, Any], depth: int, tally: _Tally) -> dict[str, Any]:
+    def _object(self, value: dict[str, Any], depth: int, tally: Tally) -> dict[str, Any]:
         made = {}
         for key, item in value.items():
             if key == "logprobs" and isinstance(item, dict):
@@ -134,85 +137,113 @@ class Redactor:
                 made[key] = _without_text(item)
             elif key in _SCHEMAS and isinstance(item, dict | list):
                 made[key] = self._schema(item, key, depth, tally)
+            elif key == "messages" and depth <= 1 and isinstance(item, list):
+                made[key] = [self._message(message, depth + 2, tally) for message in item]
             else:
                 masked = self._value(item, str(key), depth + 1, tally)
                 made[self._text(str(key), "", depth, tally)] = masked
         return made
 
-    def _schema(self, value: Any, name: str, depth: int, tally: _Tally) -> Any:
+    def _message(self, value: Any, depth: int, tally: Tally) -> Any:
+        """Redact what comes again as history with every call of a conversation."""
+        raw = _bytes_of(value) if isinstance(value, dict) else None
+        if raw is None:
+            return self._value(value, "messages", depth, tally)
+        key = hashlib.blake2b(raw, digest_size=16).digest() + bytes((depth,))
+        part = self._parts.get(key)
+        if part is None:
+            own = Tally()
+            made = self._object(value, depth, own)
+            raw = raw if made == value else _bytes_of(made) or raw
+            part = Part(made, own.counts, own.echoes, own.pairs, raw)
+            self._parts.put(key, part, _PART_BYTES + _PART_TIMES * len(raw))
+        tally.add(part)
+        tally.parts[id(part.made)] = part
+        return part.made
+
+    def _schema(self, value: Any, name: str, depth: int, tally: Tally) -> Any:
         """Redact what comes again as a whole with every call, and once it was clean do not look inside."""
-        try:
-            memo = _digest(name, orjson.dumps(value).decode())
-        except TypeError:
+        raw = _bytes_of(value)
+        if raw is None:
             return self._value(value, name, depth + 1, tally)
+        memo = hashlib.blake2b(raw, digest_size=16, person=name.encode()).digest()
         if memo in self._clean:
             return value
-        known = len(tally.pairs), tally.counts.total()
-        made = self._value(value, name, depth + 1, tally)
-        if (len(tally.pairs), tally.counts.total()) == known:
-            self._clean.add(memo)
+        own = Tally()
+        made = self._value(value, name, depth + 1, own)
+        if own.empty:
+            self._remember(memo)
+        tally.add(own)
         return made
 
-    def _integer(self, value: int, name: str, tally: _Tally) -> int:
+    def _integer(self, value: int, name: str, tally: Tally) -> int:
         if not 10**6 <= value < 10**19:
             return value
-        result = self._chain.apply(str(value), name)
+        result = self._chain.rewrite(str(value), name)
+        if result is None:
+            return value
         tally.add(result)
         return int(result.text)
 
-    def _text(self, text: str, name: str, depth: int, tally: _Tally) -> str:
+    def _text(self, text: str, name: str, depth: int, tally: Tally) -> str:
         if len(text) < _SHORTEST:
             return text
         memo = (name, text) if len(text) < _LONG else _digest(name, text)
         if memo in self._clean:
             return text
-        known = len(tally.pairs)
-        made = self._rewrite(text, name, depth, tally)
-        if made == text and len(tally.pairs) == known:
-            if len(self._clean) >= _REMEMBERED:
-                self._clean.clear()
-            self._clean.add(memo)
-        return made
+        found = self._rewritten(text, name, depth)
+        if found is None:
+            self._remember(memo)
+            return text
+        tally.add(found)
+        return found.text
 
-    def _rewrite(self, text: str, name: str, depth: int, tally: _Tally) -> str:
-        field_surrogate = surrogate_field(name, text, self._keyed) if name else None
-        if field_surrogate is not None:
-            result = Rewritten(field_surrogate)
-            result.pairs[text] = field_surrogate
-            if field_surrogate != text:
+    def _remember(self, memo: tuple[str, str] | bytes) -> None:
+        if len(self._clean) >= _REMEMBERED:
+            self._clean.clear()
+        self._clean.add(memo)
+
+    def _rewritten(self, text: str, name: str, depth: int) -> Rewritten | None:
+        """Return a text after the rules, None where nothing was found."""
+        surrogate = surrogate_field(name, text, self._keyed) if name else None
+        if surrogate is not None:
+            result = Rewritten(surrogate)
+            result.pairs[text] = surrogate
+            if surrogate != text:
                 result.counts["secret"] += 1
-                result.echoes[text] = field_surrogate
-        elif depth <= _DEEPEST and is_json(text):
-            return LITERAL.sub(_Literals(self, depth, tally), text)
-        else:
-            result = self._chain.apply(text, name)
-        tally.add(result)
-        return result.text
+                result.echoes[text] = surrogate
+            return result
+        literals = self._literals_of(text) if depth <= _DEEPEST and text.strip()[:1] in _JSON else None
+        if literals is not None:
+            return self._inside(text, literals, depth)
+        return self._chain.rewrite(text, name)
 
-    def literal(self, text: str, name: str, depth: int, tally: _Tally) -> str:
-        """Redact one string or integer literal of JSON inside a string."""
-        value = decode_literal(text) if text[0] == '"' else json.loads(text)
-        made = self._value(value, name, depth + 1, tally)
-        return text if made == value else json.dumps(made, ensure_ascii=text.isascii())
+    def _inside(self, text: str, literals: Literals, depth: int) -> Rewritten | None:
+        """Redact the literals of a JSON text one by one, so that all else of it stays as it was written."""
+        tally = Tally()
+        edits = []
+        for start, end, value, name in literals:
+            if value is None:
+                number = int(text[start:end])
+                made: Any = self._integer(number, name or "", tally)
+                changed = made != number
+            else:
+                made = self._text(value, name or "", depth + 1, tally)
+                changed = made != value
+            if changed:
+                edits.append((start, end, json.dumps(made, ensure_ascii=text[start:end].isascii())))
+        if tally.empty:
+            return None
+        return Rewritten(edited(text, edits), tally.counts, tally.echoes, tally.pairs)
 
 
-class _Literals:
-    """Rewrites the literals of a JSON text one by one, so that all else of it stays as it was written."""
-
-    __slots__ = ("_depth", "_name", "_redactor", "_tally")
-
-    def __init__(self, redactor: Redactor, depth: int, tally: _Tally) -> None:
-        self._redactor = redactor
-        self._depth = depth
-        self._tally = tally
-        self._name = ""
-
-    def __call__(self, match: re.Match[str]) -> str:
-        literal, colon = match.group(1), match.group(2)
-        if colon is None:
-            return self._redactor.literal(match.group(), self._name, self._depth, self._tally)
-        self._name = str(json.loads(literal))
-        return self._redactor.literal(literal, "", self._depth, self._tally) + colon
+def _bytes_of(value: Any) -> bytes | None:
+    """Return bytes that no other value has; None for what JSON does not know."""
+    try:
+        # Not JSON: NaN is no null, and every text of the value stands in it as it is.
+        return marshal.dumps(value, 2)
+    except ValueError:
+        return None
 
 
 def _without_text(value: Any) -> Any:
@@ -225,28 +256,3 @@ def _without_text(value: Any) -> Any:
 
 def _digest(name: str, text: str) -> bytes:
     return hashlib.blake2b(f"{name}\0{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _pattern(echoes: dict[str, str]) -> re.Pattern[str]:
-    longest_first = sorted(echoes, key=len, reverse=True)
-    return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, longest_first)) + r")(?!\w)")
-
-
-def _echo(value: Any, pattern: re.Pattern[str], echoes: dict[str, str], tally: _Tally) -> Any:
-    """Replace the values that context gave away wherever else they stand."""
-    if isinstance(value, dict):
-        return {key: _echo(item, pattern, echoes, tally) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_echo(item, pattern, echoes, tally) for item in value]
-    if isinstance(value, int) and str(value) in echoes:
-        tally.counts["echo"] += 1
-        return int(echoes[str(value)])
-    if not isinstance(value, str):
-        return value
-
-    def stand_in(match: re.Match[str]) -> str:
-        tally.counts["echo"] += 1
-        tally.pairs[match.group()] = echoes[match.group()]
-        return echoes[match.group()]
-
-    return pattern.sub(stand_in, value)

@@ -62,19 +62,24 @@ class Rule:
     shortest: int = 4
     # RE2 objects carry no types.
     compiled: Any = field(init=False, repr=False, compare=False)
+    _groups: int = field(init=False, repr=False, compare=False)
+    _named: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Compile the pattern once."""
         object.__setattr__(self, "compiled", re2.compile(self.pattern.encode()))
+        object.__setattr__(self, "_groups", self.compiled.groups)
+        object.__setattr__(self, "_named", "(?P<name>" in self.pattern)
 
     def find(self, text: bytes, context: bytes) -> list[tuple[int, int, Found]]:
         """Return the candidates with their start and end in ``text``; ``context`` precedes the text."""
-        named = "(?P<name>" in self.pattern
         found = []
         for match in self.compiled.finditer(text):
-            group = max(i for i in range(self.compiled.groups + 1) if match.start(i) >= 0)
+            group = self._groups
+            while match.start(group) < 0:
+                group -= 1
             start, end = match.span(group)
-            name = match.group(1) if named else b""
+            name = match.group(1) if self._named else b""
             before = context + text[max(0, start - _NEAR) : start]
             after = text[end : end + _NEAR]
             candidate = Found(_text(text[start:end]), _text(name), _text(before).lower(), _text(after))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -34,6 +34,7 @@ NEIGHBOURS = (-1, 1, -2, 2)
 _WORDS = 32_768
 _JOINING = frozenset(" \n\t\r.,'\u2019-/&\\>?:;")
 _AT_ONCE = 50_000
+_NUMBERS = tuple("0" * length for length in range(10))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,35 +80,60 @@ class _Vocabulary:
 
     def __init__(self, weights: Weights) -> None:
         self._weights = np.vstack((weights.first, np.zeros((1, len(LABELS)), np.float32)))
-        self._rows: dict[tuple[str, bool], int] = {}
+        self._bias = weights.bias
+        # By whether their text has letters of one case only.
+        self._rows: tuple[dict[str, int], dict[str, int]] = ({}, {})
         self.scores = np.zeros((_WORDS, len(OFFSETS), len(LABELS)), np.float32)
         self.hashes = np.zeros((3, _WORDS), np.uint64)
+        self.pad = self.rows([[PAD]], [False])[0]
 
-    def rows(self, tokens: list[tuple[str, bool]]) -> NDArray[np.int64]:
-        """Return each token's row."""
-        if len(self._rows) + len(tokens) > len(self.scores):
-            self._restart(len(tokens))
-        known = self._rows
-        new = [token for token in dict.fromkeys(tokens) if token not in known]
-        if new:
-            self._add(new)
-        return np.fromiter((known[token] for token in tokens), np.int64, len(tokens))
+    def rows(self, texts: list[list[str]], caseless: list[bool]) -> list[list[int]]:
+        """Return the row of each token of each text."""
+        found: list[list[int | None]] = [
+            list(map(self._rows[one].get, tokens)) for tokens, one in zip(texts, caseless, strict=True)
+        ]
+        if any(None in rows for rows in found):
+            self._learn(texts, caseless)
+            return [
+                list(map(self._rows[one].__getitem__, tokens))
+                for tokens, one in zip(texts, caseless, strict=True)
+            ]
+        return cast("list[list[int]]", found)
+
+    @property
+    def _size(self) -> int:
+        return sum(map(len, self._rows))
+
+    def _learn(self, texts: list[list[str]], caseless: list[bool]) -> None:
+        wanted: tuple[dict[str, None], dict[str, None]] = ({}, {})
+        for tokens, one in zip(texts, caseless, strict=True):
+            wanted[one].update(dict.fromkeys(tokens))
+        new = [(token, bool(one)) for one in (0, 1) for token in wanted[one] if token not in self._rows[one]]
+        if self._size + len(new) > len(self.scores):
+            self._restart(sum(map(len, wanted)) + 1)
+            # Padding is the first row, before and after.
+            plain = {PAD: None} | wanted[0]
+            new = [*((token, False) for token in plain), *((token, True) for token in wanted[1])]
+        self._add(new)
 
     def _restart(self, wanted: int) -> None:
-        self._rows.clear()
+        for rows in self._rows:
+            rows.clear()
         if wanted > len(self.scores):
             self.scores = np.zeros((wanted, *self.scores.shape[1:]), np.float32)
             self.hashes = np.zeros((3, wanted), np.uint64)
 
     def _add(self, tokens: list[tuple[str, bool]]) -> None:
-        first = len(self._rows)
+        first = self._size
         words = [word_of(token, caseless=caseless) for token, caseless in tokens]
-        self._rows.update(zip(tokens, range(first, first + len(tokens)), strict=True))
         last = first + len(tokens)
+        for row, (token, caseless) in enumerate(tokens, first):
+            self._rows[caseless][token] = row
         for block, width in enumerate(WIDTHS):
             # Short lists are filled with a row of nothing.
             rows = [word.rows[block] + (-1,) * (width - len(word.rows[block])) for word in words]
             self.scores[first:last, block] = self._weights[np.array(rows)].sum(axis=1)
+        self.scores[first:last, 0] += self._bias
         self.hashes[:, first:last] = np.array([(w.word, w.form, w.shape) for w in words], np.uint64).T
 
 
@@ -128,44 +154,49 @@ class Tagger:
         """Return the spans of each text; texts are judged apart from each other."""
         found: list[list[Span]] = []
         batch: list[str] = []
+        size = 0
         for text in texts:
             batch.append(text)
-            if sum(map(len, batch)) > _AT_ONCE:
+            size += len(text)
+            if size > _AT_ONCE:
                 found += self._find(batch)
-                batch = []
+                batch, size = [], 0
         return found + self._find(batch)
 
     def _find(self, texts: list[str]) -> list[list[Span]]:
-        places = [list(TOKEN.finditer(text)) for text in texts]
-        pads = [(PAD, False)] * REACH
-        tokens = list(pads)
-        for text, matches in zip(texts, places, strict=True):
-            caseless = is_caseless(text)
-            tokens += [(match.group(), caseless) for match in matches]
-            tokens += pads
-        if len(tokens) == REACH:
+        tokens = [[_known_as(token) for token in TOKEN.findall(text)] for text in texts]
+        if not any(tokens):
             return [[] for _ in texts]
-        labels = self._scores(tokens).argmax(axis=1)
+        pads = self._vocabulary.pad * REACH
+        rows = list(pads)
+        for known in self._vocabulary.rows(tokens, [is_caseless(text) for text in texts]):
+            rows += known
+            rows += pads
+        labels = self._scores(np.array(rows, np.int64)).argmax(axis=1)
         found = []
         start = 0
-        for text, matches in zip(texts, places, strict=True):
-            found.append(
-                _spans(text, [match.span() for match in matches], labels[start : start + len(matches)])
-            )
-            start += len(matches) + REACH
+        for text, of_text in zip(texts, tokens, strict=True):
+            found.append(_spans(text, labels[start : start + len(of_text)]))
+            start += len(of_text) + REACH
         return found
 
-    def _scores(self, tokens: list[tuple[str, bool]]) -> NDArray[np.float32]:
+    def _scores(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return (tokens less the padding at both ends, labels)."""
-        rows = self._vocabulary.rows(tokens)
         count = len(rows) - 2 * REACH
-        scores = np.tile(self._weights.bias, (count, 1))
+        pairs = pair_rows(*self._vocabulary.hashes[:, rows])
+        # What is added up, one after the other: the words around, then the pairs.
+        terms = np.empty((len(OFFSETS) + len(pairs), count, len(LABELS)), np.float32)
         for block, offset in enumerate(OFFSETS):
-            scores += self._vocabulary.scores[rows[REACH + offset : REACH + offset + count], block]
-        for pairs in pair_rows(*self._vocabulary.hashes[:, rows]):
-            scores += self._weights.first[pairs]
-        real = rows[REACH:-REACH] != rows[0]
-        return second_round(scores, self._weights.second, real)
+            terms[block] = self._vocabulary.scores[rows[REACH + offset : REACH + offset + count], block]
+        terms[len(OFFSETS) :] = self._weights.first[pairs]
+        return second_round(
+            np.add.reduce(terms, axis=0), self._weights.second, rows[REACH:-REACH] != self._vocabulary.pad[0]
+        )
+
+
+def _known_as(token: str) -> str:
+    """Return what a token is looked up as: of a number nothing counts but how long it is."""
+    return _NUMBERS[min(len(token), 9)] if token.isdigit() else token
 
 
 def second_round(
@@ -182,12 +213,16 @@ def second_round(
     return result
 
 
-def _spans(text: str, places: list[tuple[int, int]], labels: NDArray[np.intp]) -> list[Span]:
+def _spans(text: str, labels: NDArray[np.intp]) -> list[Span]:
     """Join neighbouring tokens of one label, where only spaces and joining marks stand between them."""
+    if not labels.any():
+        return []
     spans: list[Span] = []
-    for index in np.flatnonzero(labels):
-        start, end = places[index]
-        kind = LABELS[labels[index]]
+    for match, label in zip(TOKEN.finditer(text), labels.tolist(), strict=True):
+        if not label:
+            continue
+        start, end = match.span()
+        kind = LABELS[label]
         last = spans[-1] if spans else None
         if (
             last

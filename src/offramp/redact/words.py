@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib import resources
 
 ASSETS = "offramp.assets"
 FOLDER = "recogniser"
+
+WORD = re.compile(r"(?<![^\W_])(?:[^\W\d_]+|\d{5,})(?![^\W_])")
+"""Whole words and numbers; what has both letters and digits is a code, and no name."""
 
 
 @cache

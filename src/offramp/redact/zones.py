@@ -13,6 +13,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from offramp.redact.recogniser import ADDRESS, ORGANISATION, PERSON, PLACE
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ _FREE = frozenset(
 )
 _DEEP = frozenset(("arguments", "input"))
 _DEEPEST = 100
+_SHALLOW = 200
 
 KEYS = {
     **dict.fromkeys(
@@ -117,6 +120,9 @@ KEYS = {
 }
 """Keys of JSON whose values are what the key says, in arguments and in results of tools."""
 
+Literals = list[tuple[int, int, str | None, str | None]]
+"""Start and end of each literal; its text, None for an integer; the key it stands under, None for a key."""
+
 LITERAL = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|(?<![\w.+-])\d{7,19}(?![\w.])')
 
 
@@ -125,10 +131,19 @@ class Walk:
 
     Args:
         visit: Called with a text, the key it stands under, and its zone; returns what takes its place.
+        literals: Takes texts of JSON apart, as `literals_of` does.
+        known: Returns what takes a message's place where that needs no walk, None where it does.
     """
 
-    def __init__(self, visit: Callable[[str, str, Zone], str]) -> None:
+    def __init__(
+        self,
+        visit: Callable[[str, str, Zone], str],
+        literals: Callable[[str], Literals | None] | None = None,
+        known: Callable[[Any], Any] | None = None,
+    ) -> None:
         self._visit = visit
+        self._literals = literals or literals_of
+        self._known = known
 
     def value(self, value: Any, name: str = "", zone: Zone = Zone.FREE, depth: int = 0) -> Any:
         """Return the value with every text replaced; keys stay."""
@@ -139,6 +154,10 @@ class Walk:
         if isinstance(value, list):
             return [self.value(item, name, zone, depth + 1) for item in value]
         if isinstance(value, dict):
+            if self._known is not None and zone is Zone.OUTER:
+                made = self._known(value)
+                if made is not None:
+                    return made
             inner = _inner(value, zone)
             return {k: self.value(v, k, _under(k, v, inner), depth + 1) for k, v in value.items()}
         return value
@@ -146,32 +165,27 @@ class Walk:
     def _text(self, text: str, name: str, zone: Zone, depth: int) -> str:
         if zone is Zone.FIXED or len(text) < 2:
             return text
-        if zone is not Zone.OUTER and text[0] in '{["' and depth <= _DEEPEST and is_json(text):
-            return self._inside(text, zone, depth)
+        if zone is not Zone.OUTER and text[0] in '{["' and depth <= _DEEPEST:
+            literals = self._literals(text)
+            if literals is not None:
+                return self._inside(text, literals, zone, depth)
         return self._visit(text, name, zone)
 
-    def _inside(self, text: str, zone: Zone, depth: int) -> str:
-        name = ""
+    def _inside(self, text: str, literals: Literals, zone: Zone, depth: int) -> str:
         deep = Zone.DEEP if zone is Zone.FREE else zone
-
-        def literal(match: re.Match[str]) -> str:
-            nonlocal name
-            quoted, colon = match.group(1), match.group(2)
-            if quoted is None:
-                return match.group()
-            value = decode_literal(quoted)
-            if colon is not None:
-                name = value
-                return match.group()
+        edits = []
+        for start, end, value, name in literals:
+            if value is None or name is None:
+                continue
             made = self._text(value, name, deep, depth + 1)
-            return quoted if made == value else json.dumps(made, ensure_ascii=quoted.isascii())
-
-        return LITERAL.sub(literal, text)
+            if made != value:
+                edits.append((start, end, json.dumps(made, ensure_ascii=text[start:end].isascii())))
+        return edited(text, edits)
 
 
 def _inner(value: dict[str, Any], zone: Zone) -> Zone:
     """Return the zone of an object's frame, given where the object stands."""
-    if zone in {Zone.DEEP, Zone.STATIC}:
+    if zone is Zone.DEEP or zone is Zone.STATIC:
         return zone
     return Zone.STATIC if value.get("role") in _STATIC_ROLES else Zone.OUTER
 
@@ -195,11 +209,49 @@ def decode_literal(quoted: str) -> str:
     return quoted[1:-1] if "\\" not in quoted else str(json.loads(quoted))
 
 
+def literals_of(text: str) -> Literals | None:
+    """Take a text of JSON apart into its strings and long integers; None where it is none."""
+    if not is_json(text):
+        return None
+    literals: Literals = []
+    name = ""
+    for match in LITERAL.finditer(text):
+        quoted, colon = match.group(1, 2)
+        if quoted is None:
+            literals.append((match.start(), match.end(), None, name))
+        elif colon is None:
+            literals.append((match.start(), match.end(), decode_literal(quoted), name))
+        else:
+            name = decode_literal(quoted)
+            literals.append((match.start(), match.end(1), name, None))
+    return literals
+
+
+def edited(text: str, edits: list[tuple[int, int, str]]) -> str:
+    """Return a text with some stretches, in order, replaced."""
+    if not edits:
+        return text
+    pieces: list[str] = []
+    at = 0
+    for start, end, made in edits:
+        pieces += (text[at:start], made)
+        at = end
+    return "".join((*pieces, text[at:]))
+
+
 def is_json(text: str) -> bool:
     """Whether a text is a JSON object, list or string as a whole."""
     stripped = text.strip()
     if not stripped or stripped[0] + stripped[-1] not in ("{}", "[]", '""'):
         return False
+    # What the fast decoder reads is JSON; it reads deeper than the other, and not all that the other does.
+    if text.count("[") + text.count("{") < _SHALLOW:
+        try:
+            orjson.loads(stripped)
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            return True
     try:
         json.loads(stripped)
     except (ValueError, RecursionError):
