@@ -69,12 +69,13 @@ class NameMask:
         # What a specialist will see is the request alone, so nothing but the request decides how it is
         # masked; and a word that was left in it is left in the answer, which may have copied it.
         pieces = reader.pieces(asked)
-        enumerated = self._enumerated(asked)
-        table = self._table(pieces, enumerated, {})
-        request, used = renaming.apply(asked, table)
         answer = {name: item for name, item in value.items() if name != "request"}
         said = _sentences(reader.pieces(answer))
         said.static += [text for piece in pieces for text in piece.static]
+        self._read([*pieces, said])
+        enumerated = self._enumerated(asked)
+        table = self._table(pieces, enumerated, {})
+        request, used = renaming.apply(asked, table)
         own = self._table([said], enumerated, table)
         for word in own.keys() - table.keys():
             if any(word.lower() in piece.read for piece in pieces):
@@ -97,7 +98,7 @@ class NameMask:
 
     def _hits(self, pieces: Sequence[Texts]) -> dict[str, str]:
         """Return the words that were found, as written, with their kinds."""
-        self._read([piece for piece in pieces if piece.found is None])
+        self._read(pieces)
         found = [piece.found for piece in pieces if piece.found]
         context = Context(pieces)
         hits: dict[str, str] = {}
@@ -124,9 +125,10 @@ class NameMask:
         return known
 
     def _read(self, pieces: Sequence[Texts]) -> None:
-        """Have the recogniser read texts, all at once."""
-        found = iter(self._find([text for piece in pieces for text in (*piece.free, *piece.deep)]))
-        for piece in pieces:
+        """Have the recogniser read what it has not read yet, all at once."""
+        unread = [piece for piece in pieces if piece.found is None]
+        found = iter(self._find([text for piece in unread for text in (*piece.free, *piece.deep)]))
+        for piece in unread:
             free = [(text, next(found)) for text in piece.free]
             deep = [(text, next(found)) for text in piece.deep]
             piece.found = [one for one in free if one[1]], [one for one in deep if one[1]]

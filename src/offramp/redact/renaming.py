@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from offramp.redact.part import Texts
 from offramp.redact.words import WORD
-from offramp.redact.zones import Walk, Zone
+from offramp.redact.zones import Walk, Zone, edited
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from offramp.redact.part import Part, Tally
@@ -182,24 +181,27 @@ def _rewrite(
     used: dict[str, str],
     counts: Counter[str],
 ) -> str:
-    if table.keys().isdisjoint(WORD.findall(text)):
+    there = table.keys() & WORD.findall(text)
+    if not there:
         return text
     kept = [place for surrogate in made for place in _places(text, surrogate)]
+    edits = []
+    for start, end in sorted(place for word in there for place in _places(text, word, whole=True)):
+        if any(first <= start < last for first, last in kept):
+            continue
+        word = text[start:end]
+        kind, surrogate = table[word]
+        used[word] = surrogate
+        counts[kind] += 1
+        edits.append((start, end, surrogate))
+    return edited(text, edits)
 
-    def stand_in(match: re.Match[str]) -> str:
-        word = match.group()
-        found = table.get(word)
-        if found is None or any(start <= match.start() < end for start, end in kept):
-            return word
-        used[word] = found[1]
-        counts[found[0]] += 1
-        return found[1]
 
-    return WORD.sub(stand_in, text)
-
-
-def _places(text: str, part: str) -> Iterable[tuple[int, int]]:
+def _places(text: str, part: str, *, whole: bool = False) -> Iterable[tuple[int, int]]:
+    """Yield where a part stands, as a whole word or anywhere."""
     at = text.find(part) if part else -1
     while at >= 0:
-        yield at, at + len(part)
-        at = text.find(part, at + len(part))
+        end = at + len(part)
+        if not whole or not (text[at - 1 : at].isalnum() or text[end : end + 1].isalnum()):
+            yield at, end
+        at = text.find(part, end)

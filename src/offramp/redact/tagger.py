@@ -34,6 +34,9 @@ NEIGHBOURS = (-1, 1, -2, 2)
 _WORDS = 32_768
 _JOINING = frozenset(" \n\t\r.,'\u2019-/&\\>?:;")
 _AT_ONCE = 50_000
+_FIRSTS = [sum(WIDTHS[:block]) for block in range(len(WIDTHS))]
+_BLOCKS = np.arange(len(OFFSETS))[:, None]
+_AROUND = REACH + np.array(OFFSETS)[:, None]
 _NUMBERS = tuple("0" * length for length in range(10))
 
 
@@ -129,10 +132,12 @@ class _Vocabulary:
         last = first + len(tokens)
         for row, (token, caseless) in enumerate(tokens, first):
             self._rows[caseless][token] = row
-        for block, width in enumerate(WIDTHS):
-            # Short lists are filled with a row of nothing.
-            rows = [word.rows[block] + (-1,) * (width - len(word.rows[block])) for word in words]
-            self.scores[first:last, block] = self._weights[np.array(rows)].sum(axis=1)
+        # Short lists are filled with a row of nothing.
+        rows = [
+            [row for listed, width in zip(word.rows, WIDTHS, strict=True) for row in _filled(listed, width)]
+            for word in words
+        ]
+        self.scores[first:last] = np.add.reduceat(self._weights[np.array(rows)], _FIRSTS, axis=1)
         self.scores[first:last, 0] += self._bias
         self.hashes[:, first:last] = np.array([(w.word, w.form, w.shape) for w in words], np.uint64).T
 
@@ -186,12 +191,17 @@ class Tagger:
         pairs = pair_rows(*self._vocabulary.hashes[:, rows])
         # What is added up, one after the other: the words around, then the pairs.
         terms = np.empty((len(OFFSETS) + len(pairs), count, len(LABELS)), np.float32)
-        for block, offset in enumerate(OFFSETS):
-            terms[block] = self._vocabulary.scores[rows[REACH + offset : REACH + offset + count], block]
-        terms[len(OFFSETS) :] = self._weights.first[pairs]
+        words = rows[_AROUND + np.arange(count)] * len(OFFSETS) + _BLOCKS
+        scores = self._vocabulary.scores.reshape(-1, len(LABELS))
+        np.take(scores, words, axis=0, out=terms[: len(OFFSETS)], mode="clip")
+        np.take(self._weights.first, pairs, axis=0, out=terms[len(OFFSETS) :], mode="clip")
         return second_round(
             np.add.reduce(terms, axis=0), self._weights.second, rows[REACH:-REACH] != self._vocabulary.pad[0]
         )
+
+
+def _filled(rows: tuple[int, ...], width: int) -> tuple[int, ...]:
+    return rows + (-1,) * (width - len(rows))
 
 
 def _known_as(token: str) -> str:
