@@ -111,6 +111,12 @@ def test_a_turn_with_tools_has_the_chat_form() -> None:
     ]
 
 
+def test_what_was_said_between_tool_results_stays_in_its_place() -> None:
+    result = {"type": "tool_result", "tool_use_id": "t", "content": "4"}
+    turns = chat({"role": "user", "content": [{"type": "text", "text": "See:"}, result]})["messages"]
+    assert [turn["role"] for turn in turns] == ["user", "tool"]
+
+
 @pytest.mark.parametrize(
     ("source", "url"),
     [

@@ -131,6 +131,16 @@ def test_a_text_format_is_a_response_format() -> None:
     assert "text" not in made
 
 
+def test_other_text_formats_stay() -> None:
+    made = RESPONSES.to_chat({"text": {"format": {"type": "json_object"}}})
+    assert made["response_format"] == {"type": "json_object"}
+
+
+def test_a_refusal_in_the_conversation_stays() -> None:
+    refused = {"type": "refusal", "refusal": "No."}
+    assert turns(message("assistant", refused))[0]["content"] == [refused]
+
+
 def test_a_plain_text_format_is_none() -> None:
     assert "response_format" not in RESPONSES.to_chat({"text": {"format": {"type": "text"}}})
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.dialect.strategies import ANSWERS, BODIES, HOSTILE, TEXTS, reworded
 
-from offramp.core.call import Answer, answer_of
+from offramp.core.call import Answer, ToolCall, answer_of
 from offramp.dialect import FORMS, completion_of, form_of
 from offramp.discover.signature import SignatureReader
 
@@ -58,6 +58,14 @@ def test_an_answer_survives_its_stream(form: Form, answer: Answer, newline: byte
     stream = reworded(rendered(form, answer, stream=True), newline, comment)
     assert form.fold(stream).complete
     assert folded(form, stream) == answer
+
+
+@chats
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_of_an_old_function_survives(form: Form, stream: bool) -> None:
+    answer = Answer(tool_calls=(ToolCall("book", {"to": "Oslo"}),))
+    body = rendered(form, answer, stream=stream, functions=[{"name": "book"}])
+    assert (folded(form, body) if stream else read(form, body)) == answer
 
 
 @settings(max_examples=50)

@@ -127,17 +127,15 @@ def _items(message: JsonObject, number: str) -> list[JsonObject]:
     calls = objects(message.get("tool_calls"))
     if message.get("function_call"):
         calls = [{"function": message["function_call"]}]
-    said, refusal = text(message, "content"), text(message, "refusal")
+    said = text(message, "content")
     part: JsonObject = {"type": "output_text", "annotations": [], "logprobs": [], "text": said}
-    if refusal:
-        part = {"type": "refusal", "refusal": refusal}
     spoken: JsonObject = {
         "type": "message",
         "id": f"msg_{number}",
         "status": "completed",
         "role": "assistant",
     }
-    head = [spoken | {"content": [part]}] if said or refusal or not calls else []
+    head = [spoken | {"content": [part]}] if said or not calls else []
     return head + [_function_call(call, f"fc_{number}_{at}") for at, call in enumerate(calls)]
 
 

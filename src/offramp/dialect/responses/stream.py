@@ -57,14 +57,11 @@ def _item_events(item: JsonObject, place: int) -> Iterator[JsonObject]:
 
 
 def _part_events(part: JsonObject, place: int, here: JsonObject) -> Iterator[JsonObject]:
-    at = here | {"content_index": place}
-    name = "refusal" if part.get("type") == "refusal" else "text"
-    kind = "response.refusal" if name == "refusal" else "response.output_text"
-    beside: JsonObject = {} if name == "refusal" else {"logprobs": []}
-    yield {"type": "response.content_part.added", **at, "part": part | {name: ""}}
-    for piece in cut(text(part, name)):
-        yield {"type": f"{kind}.delta", **at, "delta": piece, **beside}
-    yield {"type": f"{kind}.done", **at, name: part[name], **beside}
+    at, said = here | {"content_index": place}, text(part, "text")
+    yield {"type": "response.content_part.added", **at, "part": part | {"text": ""}}
+    for piece in cut(said):
+        yield {"type": "response.output_text.delta", **at, "delta": piece, "logprobs": []}
+    yield {"type": "response.output_text.done", **at, "text": said, "logprobs": []}
     yield {"type": "response.content_part.done", **at, "part": part}
 
 
