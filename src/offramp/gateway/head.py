@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ _LINES = {
     status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
 }
 _BODILESS = frozenset({204, 304})
-_SCHEMES = ("http://", "https://")
+_ABSOLUTE = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 _RULED = frozenset({b"host", b"content-length", b"transfer-encoding"})
 
 
@@ -80,12 +81,14 @@ def fault_of(version: str, headers: Headers, at_most: int) -> Problem | None:
 def target_of(url: bytes) -> str | None:
     """Return path and query of a request target, None where it is none that can be served."""
     target = url.decode("latin-1")
+    if not target.isascii() or "#" in target:
+        # A fragment is the client's own (RFC 9112, 3.2): some readers cut it off, others do not.
+        return None
     if target.startswith("/"):
-        return target if target.isascii() else None
-    for scheme in _SCHEMES:
-        if target.lower().startswith(scheme):
-            _, slash, path = target[len(scheme) :].partition("/")
-            return slash + path if slash and path.isascii() else "/"
+        return target
+    if found := _ABSOLUTE.match(target):
+        rest = target[found.end() :]
+        return rest if rest.startswith("/") else "/" + rest
     return target if target == "*" else None
 
 

@@ -22,8 +22,9 @@ CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key"})
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-zA-Z]+")
 # No space and no control character; what the client percent-encoded, or did not, stays as it is.
 _TARGET = re.compile(r"(?:[/?][!-~\x80-\xff]*)?")
-# Below a key of offramp's own, "/v1/../admin" would reach what the client was not given.
-_UPWARDS = re.compile(r"(?:^|[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:[/\\]|%2f|%5c|$)", re.IGNORECASE)
+# Below a key of offramp's own, "/v1/../admin" would reach what the client was not given; some servers cut
+# a segment's parameters off before they look at it ("..;x").
+_UPWARDS = re.compile(r"(?:^|[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:[/\\;]|%2f|%5c|%3b|$)", re.IGNORECASE)
 _BREAKS = re.compile(rb"[\r\n\0]")
 _PERSISTENCE = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b""})
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE", "TRACE"})

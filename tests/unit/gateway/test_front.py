@@ -45,6 +45,7 @@ async def test_names_are_lowered_and_values_kept(core: Core) -> None:
         (b"/v1/a%2Fb/?x=%20&y=/", "/v1/a%2Fb/?x=%20&y=/"),
         (b"http://other:80/v1/models?x", "/v1/models?x"),
         (b"HTTPS://other", "/"),
+        (b"http://other?a=/v1/models", "/?a=/v1/models"),
     ],
 )
 async def test_targets_are_kept_as_written(core: Core, written: bytes, target: str) -> None:
@@ -211,6 +212,7 @@ async def test_what_could_be_read_in_two_ways_is_refused(core: Core, rest: bytes
         b"POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"GET a HTTP/1.1\r\nHost: h\r\n\r\n",
         b"GET /\xc3\xa9 HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET /a#b HTTP/1.1\r\nHost: h\r\n\r\n",
         b"GET /a b HTTP/1.1\r\nHost: h\r\n\r\n",
         b"CONNECT other:443 HTTP/1.1\r\nHost: h\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
@@ -223,6 +225,7 @@ async def test_what_could_be_read_in_two_ways_is_refused(core: Core, rest: bytes
         "coding_in_1_0",
         "no_slash",
         "not_ascii",
+        "fragment",
         "space",
         "connect",
         "tls",

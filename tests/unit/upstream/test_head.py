@@ -131,6 +131,8 @@ def test_a_method_that_would_break_the_head_is_refused(method: str) -> None:
         "/files/../../admin",
         "/./x",
         "/%2e%2e/admin",
+        "/..;/admin",
+        "/..%3Bx=y/admin",
         "/.%2E/x",
         "/a/..%2fadmin",
         "/a\\..\\x",
