@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
+import os
+import random
 import struct
 import time
 from dataclasses import dataclass, field, fields
@@ -19,11 +20,16 @@ if TYPE_CHECKING:
     from offramp.core.json import JsonObject
 
 _SIZES = struct.Struct(">II")
+_DRAWS = random.Random()  # noqa: S311 - ids are no secrets; seeded by the system, and anew in every fork
+os.register_at_fork(after_in_child=_DRAWS.seed)
 
 
 def new_call_id() -> str:
-    """Return a unique id that sorts by the time of its creation (milliseconds, then 64 random bits)."""
-    return f"{time.time_ns() // 1_000_000:012x}-{secrets.token_hex(8)}"
+    """Return a unique id that sorts by the time of its creation (milliseconds, then 64 random bits).
+
+    It is no secret, and one is made for every call: the system's generator would cost a system call each.
+    """
+    return f"{time.time_ns() // 1_000_000:012x}-{_DRAWS.getrandbits(64):016x}"
 
 
 # Not frozen, as an exception: that costs two microseconds of every call's way through the gateway.
