@@ -30,7 +30,9 @@ class Pairs:
     def read(self, row: JsonObject, number: int) -> Iterator[Call]:
         """See :class:`offramp.interchange.port.Format`."""
         request, response = row["request"], row["response"]
-        messages_in(request["messages"], "request.messages")
+        dialect = Dialect(row.get("dialect") or Dialect.CHAT)
+        if dialect is not Dialect.EMBEDDINGS:
+            messages_in(request["messages"], "request.messages")
         if not isinstance(response, dict):
             raise TypeError("response has to be an object")
         usage = response.get("usage") or {}
@@ -48,7 +50,7 @@ class Pairs:
             latency_s=float(row.get("latency_s") or 0.0),
             usage=usage_of(usage.get("prompt_tokens"), usage.get("completion_tokens"), request, response),
             route=str(row.get("route") or "teacher"),
-            dialect=Dialect(row.get("dialect") or Dialect.CHAT),
+            dialect=dialect,
             trainable=bool(row.get("trainable", True)),
         )
 

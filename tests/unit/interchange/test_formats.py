@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offramp.core.call import Call, Usage, answer_of, text_of
+from offramp.core.call import Call, Dialect, Usage, answer_of, text_of
 from offramp.core.errors import BadInput
 from offramp.interchange import FORMATS, format_named
 from offramp.interchange.formats import format_of
@@ -158,6 +158,12 @@ def test_a_failed_call_stays_one(name: str) -> None:
     (back,) = format_named(name).read(format_named(name).write(call), 1)
     assert back.status == 429
     assert "error" in back.response
+
+
+def test_an_embedding_call_comes_back_as_a_pair() -> None:
+    call = Call("i", 1.0, "s", "o", {"model": "e", "input": "hi"}, {"data": []}, dialect=Dialect.EMBEDDINGS)
+    (back,) = format_named("pairs").read(format_named("pairs").write(call), 1)
+    assert (back.request, back.dialect) == (call.request, Dialect.EMBEDDINGS)
 
 
 def test_a_failed_call_is_nothing_to_learn_from() -> None:
