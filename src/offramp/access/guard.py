@@ -154,6 +154,7 @@ class Guard:
             (key is None or key.trainable) and self._rules.may_train(path),
             shown.drop,
             key.scopes.models if key is not None else (),
+            key.id if key is not None else "",
         )
 
     def _verified(self, credential: bytes) -> _Seat | Refusal:

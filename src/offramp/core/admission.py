@@ -19,6 +19,7 @@ class Admission:
         trainable: Whether the call may be trained on.
         drop: Names (lower case) of header fields that must not reach the teacher.
         models: Models that may be asked for; empty means all. See :meth:`Guard.refuses`.
+        key: Id of the offramp key that came with it, "" where none did.
     """
 
     who: str = ""
@@ -26,6 +27,7 @@ class Admission:
     trainable: bool = True
     drop: tuple[bytes, ...] = ()
     models: tuple[str, ...] = ()
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

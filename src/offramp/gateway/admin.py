@@ -88,12 +88,12 @@ class Admin:
     async def _calls(self, inquiry: Inquiry) -> JsonObject:
         limit = _limit(inquiry)
         since = max(0.0, float(inquiry.parameters.get("since") or 0.0))
-        store = reading(self._app, "list over HTTP", who=inquiry.admission.who)
+        store = reading(self._app, "list over HTTP", who=inquiry.admission.key)
         found = await asyncio.to_thread(lambda: list(store.calls(since=since, limit=limit)))
         return {"calls": [_head(call) for call in found]}
 
     async def _call(self, inquiry: Inquiry) -> JsonObject:
-        store = reading(self._app, "one call over HTTP", who=inquiry.admission.who)
+        store = reading(self._app, "one call over HTTP", who=inquiry.admission.key)
         wanted = inquiry.parameters["id"]
         call = await asyncio.to_thread(store.call, wanted)
         if call is None:
@@ -134,7 +134,7 @@ class Admin:
         return {"intact": checked.intact, "faults": faults, "entries": entries}
 
     def _enter(self, inquiry: Inquiry, action: Action, what: str) -> None:
-        audit_of(self._app).write(action, what, who=inquiry.admission.who)
+        audit_of(self._app).write(action, what, who=inquiry.admission.key)
 
 
 def _get(
