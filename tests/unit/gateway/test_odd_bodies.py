@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 _WORDS = re.findall(
     r"\S+",
     "role content type text messages tools tool_calls function name arguments input instructions prompt "
-    "stream stream_options include_usage system thinking tool_choice response_format n functions function_call "
-    "output call_id id tool_use_id source image_url url input_schema json_schema schema format parameters metadata "
-    "store include usage choices delta index finish_reason error item response output_index content_block "
-    "stop_reason model user data embedding partial_json",
+    "stream stream_options include_usage system thinking tool_choice response_format n functions "
+    "function_call output call_id id tool_use_id source image_url url input_schema json_schema schema "
+    "format parameters metadata store include usage choices delta index finish_reason error item "
+    "response output_index content_block stop_reason model user data embedding partial_json ",
 )
 _SAID = [
     "",

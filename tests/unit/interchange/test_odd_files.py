@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,7 +74,7 @@ def _damaged(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(1, 3))):
         if places := _places(row):
             holder, key = places[draw(st.integers(0, len(places) - 1))]
-            holder[key] = draw(st.sampled_from(_ODD))
+            holder[key] = deepcopy(draw(st.sampled_from(_ODD)))
     return json.dumps(row).encode()
 
 
