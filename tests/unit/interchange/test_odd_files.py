@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _ASKED = [{"role": "user", "content": "x"}]
 _SAID = {"role": "assistant", "content": "y"}
 _ANSWER = {"choices": [{"message": _SAID}]}
+_PART = {"parts": [{"type": "text", "content": "x"}], "finish_reason": "stop"}
 _SPAN = {
     "name": "chat m",
     "traceId": "a",
@@ -30,7 +31,11 @@ _SPAN = {
     "endTimeUnixNano": "2",
     "attributes": [
         {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},
-        {"key": "gen_ai.input.messages", "value": {"stringValue": "[]"}},
+        {"key": "gen_ai.input.messages", "value": {"stringValue": json.dumps([_PART | {"role": "user"}])}},
+        {
+            "key": "gen_ai.output.messages",
+            "value": {"stringValue": json.dumps([_PART | {"role": "assistant"}])},
+        },
     ],
 }
 _ROWS: list[Any] = [
