@@ -13,6 +13,7 @@ from offramp.app import build
 from offramp.app.specialists import LiveSpecialists
 from offramp.cli import options
 from offramp.engine.worker import Worker
+from offramp.telemetry import configure_logs
 from offramp.upstream.serving import run
 
 
@@ -25,6 +26,7 @@ def command(ctx: click.Context, path: Path, base: str | None, specialists: tuple
     """Serve specialists on a Unix socket."""
     # Single calls gain nothing from a second thread, which the gateway's cores can use.
     app = build(options.settings_of(ctx, train__base=base, train__threads=1))
+    configure_logs(app.settings.telemetry.log)
     threading.Thread(target=_end_with_gateway, name="gateway watch", daemon=True).start()
     live = LiveSpecialists(app, specialists)
     run(Worker(live.propose, mask=app.redactor.mask).serve(path, ready=lambda: click.echo("ready")))

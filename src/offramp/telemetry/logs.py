@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from offramp.core.json import JsonObject
@@ -33,7 +34,27 @@ def configure_logs(form: str, *, level: int = logging.INFO, stream: TextIO | Non
     logger.propagate = False
 
 
-class JsonLines(logging.Formatter):
+class _Wordless(logging.Formatter):
+    """Tells of an exception its classes and places only: what it says may quote a call."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the library's name
+        """See :meth:`logging.Formatter.formatException`."""
+        error: BaseException | None = ei[1]
+        told: list[str] = []
+        while error is not None:
+            places = "".join(traceback.format_tb(error.__traceback__))
+            told.append(f"Traceback (most recent call last):\n{places}{_named(error)}")
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        return "\nwhich came of:\n".join(told)
+
+
+def _named(error: BaseException) -> str:
+    """Name a class; of the operating system's errors the reason too, which is none of a call's words."""
+    name = type(error).__qualname__
+    return f"{name}: {error.strerror}" if isinstance(error, OSError) and error.strerror else name
+
+
+class JsonLines(_Wordless):
     """One JSON object a line: ``time``, ``level``, ``logger``, ``message``, and the fields of ``extra``."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -50,7 +71,7 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
-class TextLines(logging.Formatter):
+class TextLines(_Wordless):
     """``time level logger: message key=value``."""
 
     def format(self, record: logging.LogRecord) -> str:

@@ -152,9 +152,12 @@ def check_target(method: str, path: str) -> None:
     if not method.isascii() or not _TOKEN.fullmatch(method.encode("ascii")):
         raise _unsendable(f"method {method[:60]!r} is no token (RFC 9110, 9.1)")
     if not _TARGET.fullmatch(path):
-        raise _unsendable(f"path {path[:200]!r} is not percent-encoded, or does not begin with a slash")
+        # Without its query, which may hold a credential: what is said here is logged.
+        raise _unsendable(
+            f"path {path.partition('?')[0][:200]!r} is not percent-encoded, or does not begin with a slash"
+        )
     if _UPWARDS.search(path.partition("?")[0]):
-        raise _unsendable(f"path {path[:200]!r} leads out of the API with a dot segment")
+        raise _unsendable(f"path {path.partition('?')[0][:200]!r} leads out of the API with a dot segment")
 
 
 def _unsendable(what: str) -> BadInput:

@@ -130,6 +130,28 @@ def test_a_key_is_kept_from_the_teacher_while_the_gateway_is_open_too(door: Door
     assert door.admitted(bearer("ofk_left_over")).drop == (b"authorization",)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"Bearer\tofk_x",
+        b"Basic ofk_x",
+        b"Bearer sk-theirs, Bearer ofk_x",
+        b'Bearer "ofk_x"',
+        b"Bearer a ofk_x",
+    ],
+)
+def test_a_key_in_an_odd_place_of_a_credential_does_not_reach_the_teacher_either(
+    door: Door, value: bytes
+) -> None:
+    admission = door.admitted([*named(door.key()), (b"authorization", value)])
+    assert admission.drop == (b"x-offramp-key", b"authorization")
+
+
+def test_a_providers_credential_that_looks_like_a_key_goes_on(door: Door) -> None:
+    admission = door.admitted([*named(door.key()), (b"authorization", b"Bearer sk-aofk_b")])
+    assert admission.drop == (b"x-offramp-key",)
+
+
 def test_two_different_keys_are_none(door: Door) -> None:
     one, other = door.key(), door.key()
     assert door.refused([*bearer(one), (b"x-api-key", other.encode())]).status == 401

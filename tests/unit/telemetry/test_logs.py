@@ -11,6 +11,7 @@ from offramp.telemetry import configure_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -45,13 +46,30 @@ def test_text_is_one_line_whatever_the_message_holds(stream: io.StringIO) -> Non
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
-def test_an_exception_comes_with_its_trace(stream: io.StringIO, form: str) -> None:
+def test_an_exception_comes_with_its_trace_and_without_its_words(stream: io.StringIO, form: str) -> None:
     configure_logs(form, stream=stream)
+    words = "what Jane wrote"[5:]
     try:
-        int("no number")
-    except ValueError:
+        try:
+            int(words)
+        except ValueError as error:
+            raise KeyError(words) from error
+    except KeyError:
         logging.getLogger("offramp").exception("failed")
-    assert "ValueError: invalid literal" in stream.getvalue()
+    told = stream.getvalue()
+    assert "KeyError" in told
+    assert "ValueError" in told
+    assert "test_logs.py" in told
+    assert words not in told
+
+
+def test_the_reason_of_the_operating_system_is_told(stream: io.StringIO, tmp_path: Path) -> None:
+    configure_logs("text", stream=stream)
+    try:
+        (tmp_path / "none").read_bytes()
+    except OSError:
+        logging.getLogger("offramp").exception("failed")
+    assert stream.getvalue().rstrip().endswith("FileNotFoundError: No such file or directory")
 
 
 def test_what_is_below_the_level_is_left_out(stream: io.StringIO) -> None:
