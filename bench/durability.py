@@ -8,8 +8,10 @@ Run ``python bench/durability.py [--kills N] [--real N] [--seconds S]``. It prin
 - the power-loss window: from ``Tap.put`` to the moment at which the recorder has seen its ``fsync`` done, at
   a steady rate of 2 KB calls, with the default ``record.commit_ms``;
 - what ``put`` costs the gateway: best of 30 rounds over a ring whose recorder keeps up;
-- what the recorder costs per call, one process, a ring full of calls: reading and opening a record, parsing,
-  masking, storing (compress, seal, append, fsync, index);
+- what the recorder costs per call, one process, a ring full of calls, after a first ring of them: reading and
+  opening a record, parsing, masking, storing (compress, seal, append, fsync, index). Once with what agents
+  send (system prompt and tools come again, and so does the history of the 32 KB), once with unique texts, the
+  worst case; see ``bench/gateway/payloads.py``. Each answer is a text of its own, 400 characters long;
 - what an idle recorder costs.
 """
 
@@ -20,6 +22,7 @@ import asyncio
 import json
 import os
 import platform
+import random
 import subprocess
 import sys
 import sysconfig
@@ -32,7 +35,8 @@ from typing import TYPE_CHECKING, Any
 if __package__ in {None, ""}:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.gateway.payloads import templates
+from bench.gateway.answers import TEXT
+from bench.gateway.payloads import SESSIONS, STEPS, templates
 
 from offramp.app import build
 from offramp.config import Settings
@@ -42,7 +46,7 @@ from offramp.record.folder import ring_folders
 from offramp.record.journal import Journal
 from offramp.record.ledger import Stored
 from offramp.record.parse import Parser
-from offramp.record.process import Recorder
+from offramp.record.process import Recorder, collect_seldom
 from offramp.record.tap import Tap
 from offramp.record.writer import Writer
 
@@ -54,28 +58,39 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {"2 KB": "2k", "32 KB": "32k"}
 RATES = (100, 1000)
-BACKLOG = {"2 KB": 3000, "32 KB": 400}
+BACKLOG = {"2 KB": 3000, "32 KB": SESSIONS * STEPS}
 ANSWER = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "The parcel " * 70}}],
     "usage": {"prompt_tokens": 500, "completion_tokens": 200, "total_tokens": 700},
 }
 
 
-class Calls:
-    """Exchanges of one size, no two alike."""
+ANSWERS = TEXT.split()
 
-    def __init__(self, size: str) -> None:
-        self._templates = templates(SIZES[size], "gpt", stream=False)
-        self._answer = json.dumps(ANSWER).encode()
+
+class Calls:
+    """Exchanges of one size, no two alike.
+
+    Args:
+        size: One of SIZES.
+        unique: Whether they share nothing but system prompts and tools.
+    """
+
+    def __init__(self, size: str, *, unique: bool = False) -> None:
+        self._templates = templates(SIZES[size], "gpt", stream=False, unique=unique)
+        words = random.Random(size)
+        self._answers = [" ".join(words.choices(ANSWERS, k=60)) for _ in range(256)]
         self._number = 0
 
     def next(self) -> Exchange:
         """Return another one."""
         self._number += 1
         body = self._templates[self._number % len(self._templates)].body(self._number)
-        return Exchange(body, self._answer, time.time(), 0.4, who="who-0123456789abcdef")
+        said = f"Case {self._number}: {self._answers[self._number % len(self._answers)]}"
+        message = {"role": "assistant", "content": said}
+        answer = json.dumps(ANSWER | {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
+        return Exchange(body, answer.encode(), time.time(), 0.4, who="who-0123456789abcdef")
 
 
 class Watch:
@@ -225,24 +240,30 @@ def put_cost(app: App, size: str) -> float:
     return best / len(exchanges) * 1e6
 
 
-def recorder_cost(app: App, size: str) -> list[str]:
-    """Drain a ring full of calls in this process."""
-    journal, calls = journal_of(app, 64), Calls(size)
-    number = BACKLOG[size]
+def recorder_cost(app: App, size: str, *, unique: bool) -> list[str]:
+    """Drain two rings full of calls in this process, and judge by the second."""
+    calls, writer = Calls(size, unique=unique), WatchedWriter(app)
+    drain(app, writer, calls, BACKLOG[size])
+    watches = (writer.parsing, writer.masking, writer.storing)
+    for watch in watches:
+        watch.spent = 0.0
+    cpu, total = drain(app, writer, calls, BACKLOG[size])
+    parsing, masking, storing = (watch.spent for watch in watches)
+    parts = (cpu - parsing - storing, parsing - masking, masking, storing, cpu, total)
+    name = f"{size}{', unique' if unique else ''}, redact {app.settings.record.redact}"
+    return [name, *(f"{1e6 * part / BACKLOG[size]:.0f}" for part in parts), f"{BACKLOG[size] / total:,.0f}"]
+
+
+def drain(app: App, writer: Writer, calls: Calls, number: int) -> tuple[float, float]:
+    """Return the seconds, of processor and elapsed, that a recorder needs for a ring of calls."""
+    journal = journal_of(app, 64)
     for _ in range(number):
         journal.put(calls.next())
-    taken, _ = journal.counts()
     journal.close()
-    writer = WatchedWriter(app)
     recorder = Recorder(writer, ring_folders(app.settings.home), app.store.secret("ring"), pace=Pace())
     cpu, started = time.process_time(), time.perf_counter()
     recorder.run()
-    total, cpu = time.perf_counter() - started, time.process_time() - cpu
-    parsing = writer.parsing.spent - writer.masking.spent
-    rest = cpu - writer.parsing.spent - writer.storing.spent
-    parts = (rest, parsing, writer.masking.spent, writer.storing.spent, cpu, total)
-    name = f"{size}, redact {app.settings.record.redact}"
-    return [name, *(f"{1e6 * part / taken.calls:.0f}" for part in parts), f"{taken.calls / total:,.0f}"]
+    return time.process_time() - cpu, time.perf_counter() - started
 
 
 def idle_cost(app: App) -> list[str]:
@@ -295,11 +316,13 @@ def main() -> None:
         table(title, ["rate", "calls", "p50", "p99", "max", "drops"], windows)
         rows = [[size, f"{put_cost(app, size):.1f}"] for size in SIZES]
         table("Tap.put, us per call (request of this size, answer of 1 KB)", ["request", "us"], rows)
-        costs = [recorder_cost(app, size) for size in SIZES]
+        collect_seldom()
+        kinds = [(size, unique) for unique in (False, True) for size in SIZES]
+        costs = [recorder_cost(app, size, unique=unique) for size, unique in kinds]
         plain = replace(app.settings, record=replace(app.settings.record, redact="structured"))
         app.close()
         app = build(plain)
-        costs += [recorder_cost(app, size) for size in SIZES]
+        costs += [recorder_cost(app, size, unique=unique) for size, unique in kinds]
         columns = ["request", "read", "parse", "mask", "store", "all", "elapsed", "calls/s"]
         table(
             "Recorder, us of processor per call (elapsed: with waits for the disk and for other processes)",

@@ -49,7 +49,7 @@ def main() -> None:
     print(tables.header(described, standings.values()), flush=True)
     with tempfile.TemporaryDirectory() as folder, Upstream(Path(folder)) as upstream:
         parts = tuple(part for section in asked.sections for part in SECTIONS[section])
-        bench = Bench(upstream, _effort(asked), asked.realtime, parts, asked.same_body)
+        bench = Bench(upstream, _effort(asked), asked.realtime, parts, asked.same_body, asked.unique)
         if parts:
             bench.rounds(peers, standings)
         if "fidelity" in asked.sections:
@@ -89,6 +89,11 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--same-body", action="store_true", help="one request for all: does a cache help anybody?"
+    )
+    parser.add_argument(
+        "--unique",
+        action="store_true",
+        help="requests that repeat no history: the worst case of the recorder",
     )
     parser.add_argument("--no-install", action="store_true", help="use only peers that are installed already")
     parser.add_argument(

@@ -58,6 +58,7 @@ class Plan:
         seconds: How long new requests are sent.
         calls: Most requests; 0 is no limit.
         first: Number of the first request: no two requests of a run are alike.
+        unique: Send requests that share nothing but system prompts and tools.
         same_body: Send one and the same request each time instead, to see whether anything is cached.
     """
 
@@ -71,6 +72,7 @@ class Plan:
     seconds: float = 3.0
     calls: int = 0
     first: int = 0
+    unique: bool = False
     same_body: bool = False
 
 
@@ -96,7 +98,7 @@ class Source:
     """The requests, one after the other, as bytes on the wire."""
 
     def __init__(self, plan: Plan) -> None:
-        self._templates = templates(plan.size, plan.model, stream=plan.stream)
+        self._templates = templates(plan.size, plan.model, stream=plan.stream, unique=plan.unique)
         self._number = plan.first
         self._same = plan.same_body
         self._heads = [_head(plan, len(one.body(0))) for one in self._templates]

@@ -129,6 +129,7 @@ class Bench:
         realtime: Light load under a real-time priority.
         sections: Parts to measure.
         same_body: One and the same request each time.
+        unique: Requests that repeat no history.
     """
 
     upstream: Upstream
@@ -136,6 +137,7 @@ class Bench:
     realtime: bool = False
     sections: tuple[str, ...] = (*SATURATED, *STREAMED, *LIGHT)
     same_body: bool = False
+    unique: bool = False
 
     def rounds(self, peers: Sequence[Peer], standings: dict[str, Standing]) -> None:
         """Give every gateway its turn in every round; each round starts with another one."""
@@ -217,6 +219,7 @@ class Bench:
             seconds=seconds,
             first=first,
             same_body=self.same_body,
+            unique=self.unique,
         )
 
     def _plan_of(self, gateway: Gateway, part: str) -> Plan:

@@ -26,10 +26,11 @@ class Echo:
 
     def apply(self, value: Any, tally: Tally) -> Any:
         """Return a JSON value with surrogates; what was replaced is added to the tally."""
-        if isinstance(value, dict):
+        if isinstance(value, dict | list):
             part = tally.parts.get(id(value))
             if part is not None:
                 return self._part(part, tally)
+        if isinstance(value, dict):
             return {key: self.apply(item, tally) for key, item in value.items()}
         if isinstance(value, list):
             return [self.apply(item, tally) for item in value]

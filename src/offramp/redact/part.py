@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,8 +35,12 @@ class Tally:
         if other.pairs:
             self.pairs.update(other.pairs)
             self.echoes.update(other.echoes)
-        if other.counts:
-            self.counts.update(other.counts)
+        self.count(other.counts)
+
+    def count(self, counts: dict[str, int]) -> None:
+        """Add some counts."""
+        for name, number in counts.items():
+            self.counts[name] += number
 
     @property
     def empty(self) -> bool:
@@ -84,7 +89,7 @@ class Texts:
         """The words, as written, of every text in which words are replaced."""
         if self._words is None:
             # No word goes on over the end of a line.
-            self._words = frozenset(WORD.findall("\n".join(self.every)))
+            self._words = _distinct(WORD.findall("\n".join(self.every)))
         return self._words
 
     @property
@@ -92,8 +97,13 @@ class Texts:
         """The words of all texts but labels and the like, in lower case."""
         if self._read is None:
             texts = (*self.static, *self.free, *self.deep, *self.keyed)
-            self._read = frozenset(word.lower() for word in WORD.findall("\n".join(texts)))
+            self._read = _distinct([word.lower() for word in WORD.findall("\n".join(texts))])
         return self._read
+
+
+def _distinct(words: list[str]) -> frozenset[str]:
+    # Messages share most of their words; a set made of a set has no more room than it needs.
+    return frozenset(set(map(sys.intern, words)))
 
 
 @dataclass(slots=True)

@@ -29,8 +29,8 @@ _REMEMBERED = 32_768
 _SHORTEST = 4
 _SHORTEST_ECHO = 6
 _PARTS_BYTES = 24 << 20
-_PART_BYTES = 4_000
-_PART_TIMES = 8
+_PART_BYTES = 3_000
+_PART_TIMES = 5
 """What a message takes in memory: its texts several times, in objects."""
 _JSON = ("{", "[", '"')
 _SCHEMAS = frozenset(("tools", "functions", "response_format"))
@@ -136,45 +136,35 @@ class Redactor:
                 # An answer cut into tokens cannot be searched, so its tokens go and their numbers stay.
                 made[key] = _without_text(item)
             elif key in _SCHEMAS and isinstance(item, dict | list):
-                made[key] = self._schema(item, key, depth, tally)
+                made[key] = self._part(item, key, depth + 1, tally)
             elif key == "messages" and depth <= 1 and isinstance(item, list):
-                made[key] = [self._message(message, depth + 2, tally) for message in item]
+                made[key] = [
+                    self._part(message, key, depth + 2, tally)
+                    if isinstance(message, dict)
+                    else self._value(message, key, depth + 2, tally)
+                    for message in item
+                ]
             else:
                 masked = self._value(item, str(key), depth + 1, tally)
                 made[self._text(str(key), "", depth, tally)] = masked
         return made
 
-    def _message(self, value: Any, depth: int, tally: Tally) -> Any:
-        """Redact what comes again as history with every call of a conversation."""
-        raw = _bytes_of(value) if isinstance(value, dict) else None
+    def _part(self, value: Any, name: str, depth: int, tally: Tally) -> Any:
+        """Redact what comes again with other calls as it is: messages as history, tools, schemas."""
+        raw = _bytes_of(value)
         if raw is None:
-            return self._value(value, "messages", depth, tally)
-        key = hashlib.blake2b(raw, digest_size=16).digest() + bytes((depth,))
+            return self._value(value, name, depth, tally)
+        key = hashlib.blake2b(raw, digest_size=16).digest() + f"{depth} {name}".encode()
         part = self._parts.get(key)
         if part is None:
             own = Tally()
-            made = self._object(value, depth, own)
+            made = self._value(value, name, depth, own)
             raw = raw if made == value else _bytes_of(made) or raw
             part = Part(made, own.counts, own.echoes, own.pairs, raw)
             self._parts.put(key, part, _PART_BYTES + _PART_TIMES * len(raw))
         tally.add(part)
         tally.parts[id(part.made)] = part
         return part.made
-
-    def _schema(self, value: Any, name: str, depth: int, tally: Tally) -> Any:
-        """Redact what comes again as a whole with every call, and once it was clean do not look inside."""
-        raw = _bytes_of(value)
-        if raw is None:
-            return self._value(value, name, depth + 1, tally)
-        memo = hashlib.blake2b(raw, digest_size=16, person=name.encode()).digest()
-        if memo in self._clean:
-            return value
-        own = Tally()
-        made = self._value(value, name, depth + 1, own)
-        if own.empty:
-            self._remember(memo)
-        tally.add(own)
-        return made
 
     def _integer(self, value: int, name: str, tally: Tally) -> int:
         if not 10**6 <= value < 10**19:

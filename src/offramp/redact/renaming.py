@@ -12,7 +12,7 @@ from offramp.redact.words import WORD
 from offramp.redact.zones import Walk, Zone, edited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from offramp.redact.part import Part, Tally
     from offramp.redact.zones import Literals
@@ -68,6 +68,13 @@ class Renaming:
     def __init__(self, tally: Tally, literals: Callable[[str], Literals | None]) -> None:
         self._tally = tally
         self._made = tuple(dict.fromkeys(tally.pairs.values()))
+        self._words: dict[str, list[str]] = {}
+        self._tails: dict[str, list[str]] = {}
+        for surrogate in self._made:
+            words, tail = _words_of(surrogate)
+            for word in words:
+                self._words.setdefault(word, []).append(surrogate)
+            self._tails.setdefault(tail, []).append(surrogate)
         self._literals = literals
 
     def apply(self, value: Any, table: Table) -> tuple[Any, dict[str, str]]:
@@ -75,7 +82,7 @@ class Renaming:
         used: dict[str, str] = {}
         if not table:
             return value, used
-        made = _overlapping(self._made, table)
+        made = self._overlapping(table)
         counts = self._tally.counts
 
         def rewrite(text: str, name: str, zone: Zone) -> str:
@@ -105,8 +112,18 @@ class Renaming:
             part.renamed = wanted, _walk(rewrite, self._literals, part), own, counts
         _, message, words, counts = part.renamed
         used.update(words)
-        self._tally.counts.update(counts)
+        self._tally.count(counts)
         return message
+
+    def _overlapping(self, table: Table) -> tuple[str, ...]:
+        """Return the surrogates of rules of which a word to be replaced may be a part."""
+        found = {surrogate for word in table.keys() & self._words.keys() for surrogate in self._words[word]}
+        order = sorted(table)
+        for tail, surrogates in self._tails.items():
+            at = bisect.bisect_left(order, tail)
+            if tail and at < len(order) and order[at].startswith(tail):
+                found.update(surrogates)
+        return tuple(surrogate for surrogate in self._made if surrogate in found)
 
 
 class Context:
@@ -153,18 +170,6 @@ def _walk(
     return Walk(visit, literals).value(part.made, "messages", Zone.OUTER, 2)
 
 
-def _overlapping(made: Iterable[str], table: Table) -> tuple[str, ...]:
-    """Return the surrogates of rules of which a word to be replaced may be a part."""
-    order = sorted(table)
-    found = []
-    for surrogate in made:
-        words, tail = _words_of(surrogate)
-        at = bisect.bisect_left(order, tail) if tail else len(order)
-        if not table.keys().isdisjoint(words) or (at < len(order) and order[at].startswith(tail)):
-            found.append(surrogate)
-    return tuple(found)
-
-
 @lru_cache(maxsize=4096)
 def _words_of(surrogate: str) -> tuple[frozenset[str], str]:
     """Return the words of a surrogate, and the letters and digits at its end, which a text may go on with."""
@@ -197,7 +202,7 @@ def _rewrite(
     return edited(text, edits)
 
 
-def _places(text: str, part: str, *, whole: bool = False) -> Iterable[tuple[int, int]]:
+def _places(text: str, part: str, *, whole: bool = False) -> Iterator[tuple[int, int]]:
     """Yield where a part stands, as a whole word or anywhere."""
     at = text.find(part) if part else -1
     while at >= 0:
