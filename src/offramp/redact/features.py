@@ -136,7 +136,7 @@ def pair_rows(
     mixed >>= _SHIFT
     mixed &= _PAIR_MASKS
     mixed += _PAIR_STARTS
-    return mixed.astype(np.int64)
+    return mixed.view(np.int64)
 
 
 def is_caseless(text: str) -> bool:

@@ -56,6 +56,9 @@ class Redactor:
     other call; different values give different ones (but for collisions among 10^7 and more, and among 10^4
     for made-up names). So what was copied stays a copy.
 
+    Messages, tools and schemas are remembered with what became of them, within a bound (24 MiB), so that a
+    conversation that grows costs what is new in it. What is remembered changes no result.
+
     Not for several threads at once.
 
     Args:
@@ -75,7 +78,10 @@ class Redactor:
         self._literals: dict[str, Literals | None] = {}
 
     def redact(self, value: Any) -> Redacted:
-        """Return ``value`` with surrogates; never raises on anything that JSON can hold."""
+        """Return ``value`` with surrogates; never raises on anything that JSON can hold.
+
+        What it returns shares messages with what other calls return, and is not to be changed.
+        """
         made, tally = self._masked(value)
         return Redacted(made, dict(tally.counts))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import compress
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -37,7 +38,7 @@ _AT_ONCE = 50_000
 _FIRSTS = [sum(WIDTHS[:block]) for block in range(len(WIDTHS))]
 _BLOCKS = np.arange(len(OFFSETS))[:, None]
 _AROUND = REACH + np.array(OFFSETS)[:, None]
-_NUMBERS = tuple("0" * length for length in range(10))
+_ZEROS = str.maketrans("123456789", "0" * 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,8 @@ class Tagger:
         return found + self._find(batch)
 
     def _find(self, texts: list[str]) -> list[list[Span]]:
-        tokens = [[_known_as(token) for token in TOKEN.findall(text)] for text in texts]
+        # Of a number nothing counts but how long it is.
+        tokens = [TOKEN.findall(text.translate(_ZEROS)) for text in texts]
         if not any(tokens):
             return [[] for _ in texts]
         pads = self._vocabulary.pad * REACH
@@ -204,11 +206,6 @@ def _filled(rows: tuple[int, ...], width: int) -> tuple[int, ...]:
     return rows + (-1,) * (width - len(rows))
 
 
-def _known_as(token: str) -> str:
-    """Return what a token is looked up as: of a number nothing counts but how long it is."""
-    return _NUMBERS[min(len(token), 9)] if token.isdigit() else token
-
-
 def second_round(
     scores: NDArray[np.float32], second: NDArray[np.float32], real: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
@@ -225,12 +222,11 @@ def second_round(
 
 def _spans(text: str, labels: NDArray[np.intp]) -> list[Span]:
     """Join neighbouring tokens of one label, where only spaces and joining marks stand between them."""
-    if not labels.any():
+    listed = labels.tolist()
+    if not any(listed):
         return []
     spans: list[Span] = []
-    for match, label in zip(TOKEN.finditer(text), labels.tolist(), strict=True):
-        if not label:
-            continue
+    for match, label in compress(zip(TOKEN.finditer(text), listed, strict=True), listed):
         start, end = match.span()
         kind = LABELS[label]
         last = spans[-1] if spans else None
