@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from offramp.access.audit import FILE, AuditLog, head_of
@@ -53,6 +54,14 @@ def reading(app: App, purpose: str, *, who: str = "") -> AuditedStore:
 def check_audit(app: App) -> Checked:
     """Check the audit log."""
     return check(app.settings.home / FILE, _secret(app, "audit"), head_of(app.store))
+
+
+def leave_no_core() -> None:
+    """Let this process, and those that it starts, leave no core file, which would hold calls unmasked."""
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415 - not on Windows
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _secret(app: App, purpose: str) -> bytes:

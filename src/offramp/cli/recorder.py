@@ -10,6 +10,7 @@ import click
 
 from offramp.app import build
 from offramp.app.recording import Janitor
+from offramp.app.security import leave_no_core
 from offramp.cli import options
 from offramp.record.drain import Pace
 from offramp.record.folder import ring_folders
@@ -22,6 +23,7 @@ from offramp.telemetry import configure_logs
 @click.pass_context
 def command(ctx: click.Context, ring: Path | None) -> None:
     """Record what is in the ring; without one, store what gateways left that are gone, and end."""
+    leave_no_core()
     settings = options.settings_of(ctx)
     app = build(settings, existing=ring is None)
 

@@ -9,7 +9,7 @@ import click
 
 from offramp.access.guard import check_binding
 from offramp.app import build
-from offramp.app.security import keys_of
+from offramp.app.security import keys_of, leave_no_core
 from offramp.app.serving import Backstage
 from offramp.cli import options
 from offramp.gateway.admin import Admin
@@ -52,6 +52,7 @@ def command(
         record__enabled=False if no_record else None,
     )
     configure_logs(settings.telemetry.log, level=logging.WARNING)
+    leave_no_core()
     app = build(settings)
 
     def ready(address: Address) -> None:
