@@ -16,6 +16,8 @@ MARK = "EXAMPLE"
 
 _LONGEST = 512
 _SHORTEST = 16
+_MOST_DIGITS = 4_000
+"""Python refuses to write numbers of more than 4,300."""
 
 
 class Keyed:
@@ -41,8 +43,12 @@ class Keyed:
         return int.from_bytes(drawn) % below
 
     def digits(self, kind: str, value: str, length: int) -> str:
-        """Return ``length`` decimal digits."""
-        return str(self.number(kind, value, 10**length)).zfill(length) if length else ""
+        """Return ``length`` decimal digits; beyond 4,000 they repeat."""
+        if not length:
+            return ""
+        drawn = min(length, _MOST_DIGITS)
+        made = str(self.number(kind, value, 10**drawn)).zfill(drawn)
+        return (made * -(-length // drawn))[:length]
 
     def word(self, kind: str, value: str, syllables: int) -> str:
         """Return a pronounceable lower-case word, two letters per syllable."""

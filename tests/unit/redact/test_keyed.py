@@ -64,5 +64,9 @@ def test_digits_have_the_wanted_length(length: int, value: str) -> None:
     assert made == "" or made.isdigit()
 
 
+def test_more_digits_than_python_writes_at_once_are_no_trouble() -> None:
+    assert len(KEYED.digits("kind", "1" * 10_000, 10_000)) == 10_000
+
+
 def test_digits_are_laid_into_a_form() -> None:
     assert lay("(12) 3-4", "9876") == "(98) 7-6"
