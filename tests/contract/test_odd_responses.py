@@ -49,6 +49,7 @@ _ODD: dict[str, bytes] = {
     "shorter than promised": _HEAD + b"content-length: 10\r\n\r\nhalf",
     "longer than promised": _HEAD + b"content-length: 2\r\n\r\nok and more",
     "no byte of the body": _HEAD + b"content-length: 10\r\n\r\n",
+    "spaces around a length": _HEAD + b"content-length: \t 2 \t\r\n\r\nok",
     "two equal lengths": _HEAD + b"content-length: 2\r\ncontent-length: 2\r\n\r\nok",
     "two lengths": _HEAD + b"content-length: 2\r\ncontent-length: 3\r\n\r\nok.",
     "length and chunked": _HEAD
@@ -106,6 +107,8 @@ _ODD: dict[str, bytes] = {
     "HTTP/2.0": b"HTTP/2.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
     "HTTP/3.7": b"HTTP/3.7 200 OK\r\ncontent-length: 2\r\n\r\nok",
     "status 299": b"HTTP/1.1 299 Odd\r\ncontent-length: 0\r\n\r\n",
+    "status 0": b"HTTP/1.1 000 Odd\r\ncontent-length: 2\r\n\r\nok",
+    "status 99": b"HTTP/1.1 099 Odd\r\ncontent-length: 2\r\n\r\nok",
     "status 999": b"HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n",
     "status 1000": b"HTTP/1.1 1000 Odd\r\ncontent-length: 0\r\n\r\n",
     "status 20": b"HTTP/1.1 20 Odd\r\ncontent-length: 0\r\n\r\n",
@@ -179,7 +182,6 @@ _DIFFERENT: dict[str, tuple[_Seen, _Seen, str]] = {
         _BROKEN,
         "the pool limits the head's bytes, aiohttp the number of fields too",
     ),
-    "101": (_BROKEN, _Seen(101), "nobody asked for another protocol, and no client could speak it"),
 }
 
 

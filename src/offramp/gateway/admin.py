@@ -186,6 +186,6 @@ def _shown(key: Key) -> JsonObject:
 
 def _grant(body: JsonObject) -> Grant:
     scopes = {name: tuple(body.get(name, ())) for name in ("paths", "models", "tasks")}
-    more = {name: body[name] for name in ("days", "record", "trainable") if name in body}
+    more: JsonObject = {name: body[name] for name in ("days", "record", "trainable") if name in body}
     more["calls_per_minute"] = int(body.get("calls_per_minute", 0))
     return Grant(name=body["name"], role=Role(body["role"]), scopes=Scopes(**scopes), **more)

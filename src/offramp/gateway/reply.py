@@ -63,6 +63,8 @@ class HttpReply:
             else:
                 self._chunked = True
                 tail = _CHUNKED
+                # Never both: two readers would not agree on where the answer ends.
+                headers = [field for field in headers if field[0] != b"content-length"]
         if not self.keep or self._line.finishing:
             self.keep = False
             tail += _CLOSE

@@ -129,5 +129,5 @@ class Teacher:
 def _length(headers: Headers) -> int:
     for name, value in headers:
         if name == b"content-length":
-            return int(value) if value.isdigit() else UNKNOWN
+            return int(value) if value.strip().isdigit() else UNKNOWN
     return UNKNOWN

@@ -10,8 +10,9 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from offramp.core.errors import UpstreamError
 from offramp.upstream.aiohttp_errors import FOREIGN, TRANSLATION
-from offramp.upstream.errors import translate
+from offramp.upstream.errors import translate, trouble
 from offramp.upstream.head import (
     AUTHORIZATION,
     CREDENTIALS,
@@ -33,6 +34,7 @@ _NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 # aiohttp warns about larger bodies that are plain bytes, and writes a BytesIO in slices.
 _SLICED_FROM = 1 << 20
 _LONGEST_HEADER = 1 << 16
+_FINAL = 200
 
 
 class OpenAIUpstream:
@@ -112,6 +114,9 @@ class OpenAIUpstream:
             proxy=self._proxy,
             ssl=True if self._tls is None else self._tls,
         )
+        if response.status < _FINAL:
+            response.close()
+            raise trouble(UpstreamError, self.base_url, f"its status is {response.status:03}")
         return OpenAIResponse(response, self.base_url)
 
     def _opened(self) -> aiohttp.ClientSession:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LONGEST_HEAD = 1 << 16
 """More than any provider sends (about 2 KB); aiohttp's client is set to the same."""
 
-_FINAL = 200
+_FIRST, _FINAL = 100, 200
 _SWITCHING = 101
 _WITHOUT_BODY = frozenset({204, 304})
 _ABOUT_CONNECTION = HOP_BY_HOP | {b"content-length"}
@@ -120,6 +120,8 @@ class ResponseReader:
         """Keep a field."""
         name = name.lower()
         if name in _ABOUT_CONNECTION:
+            # Blanks behind a value stay where it is the client's: a length has to be read by everybody.
+            value = value.strip(b" \t")
             self._note(name, value)
         self._fields.append((name, value))
 
@@ -127,6 +129,8 @@ class ResponseReader:
         """Publish the head, unless it is one of those before the answer (1xx)."""
         status = self._parser.get_status_code()
         if status < _FINAL:
+            if status < _FIRST:
+                raise Violation(f"its status is {status:03}")
             if status == _SWITCHING:
                 raise Violation("it switches to another protocol, which nobody asked for")
             self._forget()

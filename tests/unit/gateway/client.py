@@ -13,7 +13,7 @@ from offramp.dialect import form_of
 from offramp.gateway.front import Front, Patience
 from offramp.gateway.problem import Problem, told
 from offramp.gateway.wire import UNKNOWN, send_whole
-from offramp.upstream.serving import Server
+from offramp.upstream.serving import Fronted, Server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -128,7 +128,7 @@ class Line:
 
 
 @contextlib.asynccontextmanager
-async def served(core: Core, *, grace_s: float = 1.0) -> AsyncIterator[Line]:
+async def served(core: Fronted, *, grace_s: float = 1.0) -> AsyncIterator[Line]:
     async with Server(core, grace_s=grace_s) as server, line_to(server) as line:
         yield line
 

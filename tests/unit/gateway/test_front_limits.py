@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.unit.gateway.client import BIG, Core, eventually, get, post, served
 
-from offramp.gateway.front import Patience
+from offramp.gateway.front import Front, Patience
+from offramp.gateway.wire import UNKNOWN
+
+if TYPE_CHECKING:
+    from offramp.gateway.problem import Problem
+    from offramp.gateway.wire import Asked, Reply
+    from offramp.upstream.port import Headers
 
 _NOW = Patience(idle=0.05, head=0.05, body=0.05, stalled=0.05, lingering=0.05)
 
@@ -83,3 +90,29 @@ async def test_large_bodies_ahead_of_their_answers_are_not_read(core: Core) -> N
         assert len(core.heard) == 1
         assert line.writer.transport.get_write_buffer_size() > 1 << 20
         assert [(await line.answer())[0] for _ in range(16)] == [200] * 16
+
+
+class _Unsure:
+    """Says a length in its fields, and that it is not known."""
+
+    def __init__(self) -> None:
+        self.core = Core()
+
+    def front(self) -> Front:
+        return Front(self, 1 << 20, Patience())
+
+    async def answer(self, asked: Asked, reply: Reply) -> None:
+        reply.start(200, [(b"content-length", b"9"), (b"x-a", b"b")], UNKNOWN)
+        await reply.write(b"ok", last=True)
+
+    def tell(self, target: str, problem: Problem) -> tuple[Headers, bytes]:
+        return self.core.tell(target, problem)
+
+    def gone(self) -> None:
+        self.core.gone()
+
+
+async def test_an_answer_never_has_both_a_length_and_chunks() -> None:
+    async with served(_Unsure()) as line:
+        _, fields, body = await line.ask(get(b"/a"))
+    assert (fields, body) == ({"x-a": "b", "transfer-encoding": "chunked"}, b"ok")
