@@ -27,7 +27,8 @@ __all__ = ["Recorder", "Report", "Writer", "serve"]
 
 _log = logging.getLogger("offramp.record")
 
-_NICENESS = 5
+# A gateway that wakes must not wait behind masking: at 5 it waited milliseconds (docs/lab-log.md).
+_NICENESS = 15
 _ADOPT_S = 5.0
 _CLAIM_S = 10.0
 _BUSY_S = 0.002
