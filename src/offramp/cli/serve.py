@@ -12,6 +12,7 @@ from offramp.app import build
 from offramp.app.security import keys_of, leave_no_core
 from offramp.app.serving import Backstage
 from offramp.cli import options
+from offramp.core.timeslice import shorten
 from offramp.gateway.admin import Admin
 from offramp.gateway.app import Gateway
 from offramp.telemetry import configure_logs
@@ -53,6 +54,7 @@ def command(
     )
     configure_logs(settings.telemetry.log, level=logging.WARNING)
     leave_no_core()
+    shorten(inherited=False)
     app = build(settings)
 
     def ready(address: Address) -> None:

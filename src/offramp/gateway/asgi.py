@@ -75,3 +75,8 @@ class _AsgiReply:
             await self._send(head)
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
         self.complete = last
+
+    def push(self, data: bytes) -> bool:
+        """See :class:`offramp.gateway.wire.Reply`: an ASGI server is always waited for."""
+        del data
+        return False

@@ -93,3 +93,11 @@ class HttpReply:
             line.transport.writelines(out)
         if not last and line.drained is not None:
             await line.drained
+
+    def push(self, data: bytes) -> bool:
+        """See :class:`offramp.gateway.wire.Reply`."""
+        transport = self._line.transport
+        if self._head or self._empty or self._line.drained is not None or transport.is_closing():
+            return False
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        return True

@@ -12,7 +12,7 @@ from offramp.gateway.problem import Problem, told
 from offramp.gateway.wire import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from offramp.dialect import Form
     from offramp.gateway.counters import Counters
@@ -96,6 +96,9 @@ class Teacher:
                 await reply.write(piece, last=True)
                 return
             await reply.write(piece, last=False)
+            if length == UNKNOWN:
+                # Only a body that says how long it is has a last piece, which is recorded before it is sent.
+                response.pour(reply.push if kept is None else _keeping(kept, reply.push))
         if not begun:
             course.begin(response.status, headers)
             reply.start(response.status, [*headers, *extra], length)
@@ -124,6 +127,18 @@ class Teacher:
         reply.start(status, fields, len(body))
         self._finish(course)
         await reply.write(body, last=True)
+
+
+def _keeping(kept: list[bytes], push: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
+    """Keep what is pushed; what is not comes again."""
+
+    def take(piece: bytes) -> bool:
+        if not push(piece):
+            return False
+        kept.append(piece)
+        return True
+
+    return take
 
 
 def _length(headers: Headers) -> int:

@@ -65,6 +65,10 @@ class Reply(Protocol):
         """Send a piece of the body at once; where more follows, wait until the client can take it."""
         ...
 
+    def push(self, data: bytes) -> bool:
+        """Send a piece that is not the last without waiting; False where it was not sent."""
+        ...
+
 
 async def send_whole(reply: Reply, status: int, headers: Headers, body: bytes) -> None:
     """Answer with a whole body, its length declared."""

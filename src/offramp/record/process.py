@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from offramp.core.errors import OfframpError, StorageError
+from offramp.core.timeslice import shorten
 from offramp.record.drain import Drain, Pace
 from offramp.record.folder import Claim, abandoned, rings, sweep
 from offramp.record.ring import Ring
@@ -226,6 +227,7 @@ def _settle() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.nice(_NICENESS)
+        shorten()
 
 
 def _send(channel: socket.socket, report: Report) -> None:

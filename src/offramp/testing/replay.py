@@ -11,7 +11,7 @@ from offramp.upstream.recording import Recording
 from offramp.upstream.replay import Replay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, MutableMapping
+    from collections.abc import Callable, Iterable, MutableMapping
     from typing import Any
 
     from offramp.core.json import JsonObject
@@ -123,6 +123,9 @@ class InProcessResponse:
                 body: bytes = message["body"]
                 return body
         raise StopAsyncIteration
+
+    def pour(self, take: Callable[[bytes], bool]) -> None:
+        """See :class:`offramp.upstream.port.UpstreamResponse`: whoever iterates is woken in any case."""
 
     async def aclose(self) -> None:
         """Tell the app that its client left; one that does not listen is cancelled."""

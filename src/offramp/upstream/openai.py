@@ -26,6 +26,7 @@ from offramp.upstream.port import Headers, Timeouts, end_to_end
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
 __all__ = ["OpenAIResponse", "OpenAIUpstream", "Timeouts"]
 
@@ -158,6 +159,9 @@ class OpenAIResponse:
         if not piece:
             raise StopAsyncIteration
         return piece
+
+    def pour(self, take: Callable[[bytes], bool]) -> None:
+        """See :class:`offramp.upstream.port.UpstreamResponse`: aiohttp wakes who iterates in any case."""
 
     async def aclose(self) -> None:
         """Give a finished connection back to the pool, cut an unfinished one."""

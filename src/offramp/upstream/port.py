@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -66,6 +66,15 @@ class UpstreamResponse(Protocol):
 
     async def __anext__(self) -> bytes:
         """The next piece of the body, never empty."""
+        ...
+
+    def pour(self, take: Callable[[bytes], bool]) -> None:
+        """Hand the next pieces over as they arrive, without waking who iterates; a way may leave it be.
+
+        Args:
+            take: Takes a piece and returns True. Where it returns False that piece and those after it are
+                iterated over as before.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -10,6 +10,7 @@ from offramp.upstream.errors import trouble
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from offramp.upstream.connection import Connection
     from offramp.upstream.port import Headers
@@ -28,7 +29,7 @@ class Response:
         error: Why it broke off, None where it did not.
     """
 
-    __slots__ = ("_connection", "_held", "_loop", "_pieces", "_waiter", "error", "headers", "status")
+    __slots__ = ("_connection", "_held", "_loop", "_pieces", "_take", "_waiter", "error", "headers", "status")
 
     def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
         self.status = 0
@@ -39,6 +40,7 @@ class Response:
         self._pieces: deque[bytes] = deque()
         self._held = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._take: Callable[[bytes], bool] | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -56,6 +58,10 @@ class Response:
         if self._held <= _HELD_AGAIN and self._connection is not None:
             self._connection.resume()
         return piece
+
+    def pour(self, take: Callable[[bytes], bool]) -> None:
+        """See :class:`offramp.upstream.port.UpstreamResponse`."""
+        self._take = None if self._pieces else take
 
     async def aclose(self) -> None:
         """Let go; where the response is not finished, its connection is closed."""
@@ -81,6 +87,10 @@ class Response:
 
     def put(self, piece: bytes) -> bool:
         """Take a piece; returns whether the teacher should wait before it sends more."""
+        if self._take is not None:
+            if self._take(piece):
+                return False
+            self._take = None
         self._pieces.append(piece)
         self._held += len(piece)
         self._wake()
@@ -88,7 +98,7 @@ class Response:
 
     def end(self, error: UpstreamError | None = None) -> None:
         """Take the end, good or bad; pieces that wait are handed out first."""
-        self._connection = None
+        self._connection = self._take = None
         self.error = error
         self._wake()
 

@@ -59,6 +59,12 @@ class Reply:
         self.pieces += [data] if data else []
         self.complete = last
 
+    def push(self, data: bytes) -> bool:
+        assert self.status
+        assert not self.complete
+        self.pieces.append(data)
+        return True
+
     def field(self, name: str) -> str | None:
         return dict(self.headers).get(name.encode(), b"").decode() or None
 

@@ -39,6 +39,10 @@ class _Reply:
         self.body += data
         self.complete = last
 
+    def push(self, data: bytes) -> bool:
+        self.body += data
+        return True
+
     def field(self, name: str) -> str | None:
         return dict(self.headers).get(name.encode(), b"").decode() or None
 

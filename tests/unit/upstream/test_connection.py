@@ -112,3 +112,39 @@ async def test_a_whole_request_is_one_write() -> None:
     transport.write = writes.append  # type: ignore[method-assign, assignment] # all that is looked at
     _made(transport).begin(b"head", b"body", bodiless=False)
     assert writes == [b"headbody"]
+
+
+_STREAM = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+async def test_what_is_poured_wakes_nobody_and_comes_in_order() -> None:
+    connection = _made(_Transport())
+    response = connection.begin(b"head", b"", bodiless=False)
+    connection.data_received(_STREAM + b"1\r\na\r\n")
+    assert await anext(response) == b"a"
+    poured: list[bytes] = []
+    room = [True, True, False]
+
+    def take(piece: bytes) -> bool:
+        if fits := room.pop(0):
+            poured.append(piece)
+        return fits
+
+    response.pour(take)
+    for letter in (b"b", b"c", b"d", b"e"):
+        connection.data_received(b"1\r\n" + letter + b"\r\n")
+    assert poured == [b"b", b"c"]
+    assert [await anext(response), await anext(response)] == [b"d", b"e"]
+    connection.close()
+
+
+async def test_nothing_is_poured_past_what_waits() -> None:
+    connection = _made(_Transport())
+    response = connection.begin(b"head", b"", bodiless=False)
+    connection.data_received(_STREAM + b"1\r\na\r\n")
+    poured: list[bytes] = []
+    response.pour(lambda piece: poured.append(piece) or True)  # type: ignore[func-returns-value]
+    connection.data_received(b"1\r\nb\r\n")
+    assert poured == []
+    assert [await anext(response), await anext(response)] == [b"a", b"b"]
+    connection.close()
