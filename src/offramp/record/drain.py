@@ -12,6 +12,7 @@ from offramp.core.errors import DiskFull, StorageError
 from offramp.record.backlog import Backlog
 from offramp.record.exchange import decode
 from offramp.record.group import Group
+from offramp.record.ring import BLOCK
 from offramp.record.stats import Losses
 from offramp.record.trial import survives
 
@@ -30,6 +31,7 @@ _ALONE_AFTER, _SKIP_AFTER = 2, 8
 _PROBE_AFTER = 3
 _RETRY_S, _RETRY_MOST_S = 0.1, 5.0
 _NOTE_S = 1.0
+_FORGET_AFTER = 4 * BLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Drain:
         self._retry_at = 0.0
         self._noted = Losses()
         self._note_at = 0.0
+        self._forgotten = ring.stored.read().tail
         self._suspect, self._deaths = ring.inquest()
         self._count_earlier()
 
@@ -250,6 +253,10 @@ class Drain:
             stalled=0,
         )
         self._set(after)
+        if after.tail - self._forgotten > _FORGET_AFTER:
+            # A block that was read stays in this process's memory, and a backlog has many.
+            self._forgotten = after.tail
+            self.ring.forget()
         for sequence in group.beside:
             self.ring.side(sequence).unlink(missing_ok=True)
         if self._tries:

@@ -179,6 +179,12 @@ class Ring:
         """Return the file of a record that is too large for a block."""
         return self.path.with_name(f"{self.path.name}.side-{sequence}")
 
+    def forget(self) -> None:
+        """Take the blocks out of this process's memory, not out of the file: what is read again comes back."""
+        with contextlib.suppress(OSError):
+            if hasattr(mmap, "MADV_DONTNEED"):
+                self.map.madvise(mmap.MADV_DONTNEED, HEADER, self.blocks * BLOCK)
+
     def close(self) -> None:
         """Unmap and close the file, which gives up its lock; idempotent."""
         if self.descriptor < 0:

@@ -277,3 +277,14 @@ def test_every_home_has_a_folder_of_its_own(tmp_path: Path) -> None:
     assert not set(one) & set(two)
     assert one[-1] == tmp_path / "one" / "ring"
     assert ring_folders(tmp_path, "/elsewhere")[0].as_posix() == "/elsewhere"
+
+
+def test_a_reader_that_forgets_its_blocks_reads_on(journal: Journal) -> None:
+    sent = [exchange(100_000, number) for number in range(20)]
+    backlog = Backlog(journal.ring, KEY)
+    for one in sent[:10]:
+        assert journal.put(one)
+    journal.ring.forget()
+    for one in sent[10:]:
+        assert journal.put(one)
+    assert settle(journal.ring, backlog) == sent
