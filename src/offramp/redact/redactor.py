@@ -28,7 +28,7 @@ _LONG = 200
 _REMEMBERED = 16_384
 _SHORTEST = 4
 _SHORTEST_ECHO = 6
-_PARTS_BYTES = 12 << 20
+_PARTS_BYTES = 8 << 20
 _PART_BYTES = 3_000
 _PART_TIMES = 5
 """What a message takes in memory: its texts several times, in objects."""
@@ -56,7 +56,7 @@ class Redactor:
     other call; different values give different ones (but for collisions among 10^7 and more, and among 10^4
     for made-up names). So what was copied stays a copy.
 
-    Messages, tools and schemas are remembered with what became of them, within a bound (12 MiB), so that a
+    Messages, tools and schemas are remembered with what became of them, within a bound (8 MiB), so that a
     conversation that grows costs what is new in it. What is remembered changes no result.
 
     Not for several threads at once.
