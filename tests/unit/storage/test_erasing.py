@@ -7,6 +7,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.storage.killing import die_at_statement
 
 from offramp.core.call import Call
 from offramp.storage import frame, index
@@ -146,14 +147,7 @@ def test_upkeep_killed_at_any_statement_is_finished_by_the_next(home: Path, quic
         child = os.fork()
         if not child:
             victim = opened(home)
-            left = [step]
-
-            def count(statement: str, left: list[int] = left) -> None:
-                left[0] -= 1
-                if left[0] < 0:
-                    os._exit(9)
-
-            victim._database._connection.set_trace_callback(count)
+            die_at_statement(victim, step)
             victim.upkeep(Retention(days=1.0), now=10 + 86_400.0)
             os._exit(0)
         died += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9

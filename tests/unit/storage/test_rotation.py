@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.storage.killing import die_at_statement
 
 from offramp.core.call import Call
 from offramp.core.errors import StorageError, WrongKey
@@ -234,14 +235,7 @@ def test_rotations_killed_at_any_statement_leave_a_store_that_opens(home: Path) 
         child = os.fork()
         if not child:
             victim = opened(home)
-            left = [step]
-
-            def count(statement: str, left: list[int] = left) -> None:
-                left[0] -= 1
-                if left[0] < 0:
-                    os._exit(9)
-
-            victim._database._connection.set_trace_callback(count)
+            die_at_statement(victim, step)
             victim.rotate_master(home / "master.key")
             victim.rotate_key()
             os._exit(0)
