@@ -25,12 +25,10 @@ class Scopes:
     Attributes:
         paths: Beginnings of paths: ``/v1/chat``.
         models: Names of models that may be asked for.
-        tasks: Ids of tasks.
     """
 
     paths: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,8 @@ class Key:
     @classmethod
     def from_dict(cls, value: JsonObject) -> Self:
         """Read what `to_dict` wrote."""
-        scopes = Scopes(**{name: tuple(listed) for name, listed in value["scopes"].items()})
+        kept = value["scopes"]
+        scopes = Scopes(paths=tuple(kept["paths"]), models=tuple(kept["models"]))
         return cls(**{**value, "role": Role(value["role"]), "scopes": scopes})
 
 

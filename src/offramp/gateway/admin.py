@@ -38,7 +38,6 @@ _GRANT: JsonObject = {
         "trainable": {"type": "boolean"},
         "paths": _NAMES,
         "models": _NAMES,
-        "tasks": _NAMES,
     },
 }
 _BAD = [(400, "What was sent is not what is allowed.")]
@@ -185,7 +184,7 @@ def _shown(key: Key) -> JsonObject:
 
 
 def _grant(body: JsonObject) -> Grant:
-    scopes = {name: tuple(body.get(name, ())) for name in ("paths", "models", "tasks")}
+    scopes = {name: tuple(body.get(name, ())) for name in ("paths", "models")}
     more: JsonObject = {name: body[name] for name in ("days", "record", "trainable") if name in body}
     more["calls_per_minute"] = int(body.get("calls_per_minute", 0))
     return Grant(name=body["name"], role=Role(body["role"]), scopes=Scopes(**scopes), **more)

@@ -55,7 +55,7 @@ def test_nothing_of_the_secret_is_stored(keys: Keys, store: MemoryStore) -> None
 
 
 def test_a_key_comes_back_as_it_was_made(keys: Keys) -> None:
-    scopes = Scopes(paths=("/v1/chat",), models=("gpt-4o",), tasks=("t-1",))
+    scopes = Scopes(paths=("/v1/chat",), models=("gpt-4o",))
     grant = Grant(
         "team a", Role.AGENT, days=2, scopes=scopes, calls_per_minute=60, record=False, trainable=False
     )
