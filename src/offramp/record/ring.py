@@ -180,7 +180,7 @@ class Ring:
         return self.path.with_name(f"{self.path.name}.side-{sequence}")
 
     def forget(self) -> None:
-        """Take the blocks out of this process's memory, not out of the file: what is read again comes back."""
+        """Take the blocks out of this process's memory, not out of the file; reading brings them back."""
         with contextlib.suppress(OSError):
             if hasattr(mmap, "MADV_DONTNEED"):
                 self.map.madvise(mmap.MADV_DONTNEED, HEADER, self.blocks * BLOCK)
