@@ -13,8 +13,25 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-KINDS = ("keep_llm", "cache", "classifier", "lora")
-"""The ladder, cheapest to run first."""
+KINDS = (
+    "keep_llm",
+    "cache",
+    "template",
+    "classifier",
+    "lora",
+    "qlora",
+    "full",
+    "prompted",
+    "cheaper",
+)
+"""The ladder, cheapest to run first; a kind that is not here cannot be chosen."""
+
+ALWAYS = ("cache", "classifier", "lora")
+"""The kinds that a night tries without being asked to.
+
+The others wait until they are asked for: ``template`` and ``prompted`` keep training texts word for word in
+their folders, which erasure has to know of first; ``qlora`` and ``full`` need a GPU; ``cheaper`` costs money.
+"""
 
 MARGIN = 0.02
 LEAST_COVERAGE = 0.02
