@@ -13,24 +13,26 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-KINDS = (
+KINDS = ("keep_llm", "cache", "classifier", "lora")
+"""What a night tries without being asked to."""
+
+LADDER = (
     "keep_llm",
     "cache",
     "template",
     "classifier",
+    "extractive",
     "lora",
     "qlora",
     "full",
     "prompted",
     "cheaper",
 )
-"""The ladder, cheapest to run first; a kind that is not here cannot be chosen."""
+"""Every kind of candidate, cheapest to run first.
 
-ALWAYS = ("cache", "classifier", "lora")
-"""The kinds that a night tries without being asked to.
-
-The others wait until they are asked for: ``template`` and ``prompted`` keep training texts word for word in
-their folders, which erasure has to know of first; ``qlora`` and ``full`` need a GPU; ``cheaper`` costs money.
+Those that are not in ``KINDS`` wait until they are asked for: ``template`` and ``prompted`` keep training texts
+word for word in their folders, which erasure has to know of first; ``qlora`` and ``full`` need a GPU;
+``cheaper`` costs money.
 """
 
 MARGIN = 0.02
@@ -42,7 +44,7 @@ class Trial:
     """One candidate, measured on validation calls.
 
     Attributes:
-        kind: One of `KINDS`.
+        kind: One of `LADDER`.
         calls: Validation calls.
         agreement: Share of them it answers as the teacher did.
         coverage: Share it is expected to be certified for (see `expected_coverage`).
@@ -96,4 +98,4 @@ def choose(trials: Sequence[Trial]) -> Trial:
         return Trial("keep_llm", max((t.calls for t in trials), default=0), 1.0, 0.0, 0.0)
     best = max(trial.coverage for trial in tried)
     near = [trial for trial in tried if trial.coverage >= best - MARGIN]
-    return min(near, key=lambda trial: KINDS.index(trial.kind))
+    return min(near, key=lambda trial: LADDER.index(trial.kind))
