@@ -30,8 +30,8 @@ LADDER = (
 )
 """Every kind of candidate, cheapest to run first.
 
-Those that are not in ``KINDS`` wait until they are asked for: ``template`` and ``prompted`` keep training texts
-word for word in their folders, which erasure has to know of first; ``qlora`` and ``full`` need a GPU;
+Those that are not in ``KINDS`` wait until they are asked for: ``template`` and ``prompted`` keep training
+texts word for word in their folders, which erasure has to know of first; ``qlora`` and ``full`` need a GPU;
 ``cheaper`` costs money.
 """
 
