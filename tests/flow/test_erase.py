@@ -26,6 +26,7 @@ from offramp.loop.night import Goal
 from offramp.loop.pipeline import Stages, find_tasks, run_night
 from offramp.record.exchange import Exchange
 from offramp.record.pseudonym import who_asked
+from offramp.select import KINDS
 from offramp.testing.embedder import HashEmbedder
 from offramp.testing.engine import FakeTraining, RuleEngine
 from offramp.testing.traffic import START, Agent
@@ -139,7 +140,7 @@ SAID = {
 }
 
 
-def night(office: Office) -> None:
+def night(office: Office, *kinds: str) -> None:
     app = office.app()
     workshop = Workshop(
         app.settings.specialists_path,
@@ -147,6 +148,7 @@ def night(office: Office) -> None:
         lambda: RuleEngine(lambda _: ("", 0.0)),
         FakeTraining(),
         "nano",
+        kinds=kinds or KINDS,
     )
     stages = Stages()
     say = office.said.append
@@ -226,7 +228,7 @@ def test_other_calls_of_a_session_are_told_and_taken_on_demand(
 def test_what_was_built_from_the_calls_is_told_and_marked(
     office: Office, run: Callable[..., JsonObject]
 ) -> None:
-    night(office)
+    night(office, "cache", "classifier")
     told = run("--subject", JANE)
     (dataset,) = told["datasets"]
     assert sum(dataset["calls"].values()) == OWN
@@ -242,18 +244,33 @@ def test_what_was_built_from_the_calls_is_told_and_marked(
     app.close()
 
 
-def test_a_cache_goes_at_once_for_it_holds_answers(office: Office, run: Callable[..., JsonObject]) -> None:
+@pytest.mark.parametrize("kind", ["cache", "template"])
+def test_what_holds_words_of_calls_goes_at_once(
+    kind: str, office: Office, run: Callable[..., JsonObject]
+) -> None:
     night(office)
-    (cache,) = (office.home / "specialists").glob("cache-*")
+    (folder,) = (office.home / "specialists").glob(f"{kind}-*")
     told = run("--subject", JANE)
-    assert told["retired"] == [cache.name]
-    assert not cache.exists()
+    assert folder.name in told["retired"]
+    assert not folder.exists()
+    app = office.app()
+    assert folder.name not in [one.specialist for one in state.deployments(app.store)]
+    app.close()
+
+
+def test_a_half_written_folder_of_words_goes_too(office: Office, run: Callable[..., JsonObject]) -> None:
+    night(office, "classifier")
+    half = office.home / "specialists" / "template-0123456789"
+    half.mkdir()
+    (half / "templates.json").write_text("[]")
+    assert half.name in run("--subject", JANE)["retired"]
+    assert not half.exists()
 
 
 def test_on_demand_every_specialist_goes_at_once(office: Office, run: Callable[..., JsonObject]) -> None:
     night(office)
     told = run("--subject", JANE, "--retire")
-    assert len(told["retired"]) == 2
+    assert {name.partition("-")[0] for name in told["retired"]} == {"cache", "template", "classifier"}
     assert told["marked_for_retraining"] == []
     app = office.app()
     assert state.deployments(app.store) == []

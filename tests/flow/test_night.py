@@ -91,7 +91,7 @@ def world(tmp_path: Path) -> World:
 def test_a_label_task_is_certified_and_goes_live(world: World) -> None:
     world.record("route")
     (conversion,) = world.night()
-    assert conversion.chosen.kind == "classifier"
+    assert conversion.chosen.kind == "template"
     assert conversion.certified
     assert conversion.certificate is not None
     assert conversion.certificate.risk_upper <= ALPHA

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from offramp.access import lineage
 from offramp.access.search import Hit, search_files
 from offramp.core.json import canonical
+from offramp.core.ladder import VERBATIM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,7 +57,7 @@ class Concerned:
 
     Attributes:
         id: The specialist.
-        kind: ``cache``, ``classifier`` or ``lora``.
+        kind: Its kind of candidate, as in `offramp.core.ladder.LADDER`.
         dataset: Hash of the dataset it was fitted on.
         calls: How many of the person's calls it was fitted on; None where it is older than lineage, so that
             nobody can tell.
@@ -71,8 +72,8 @@ class Concerned:
 
     @property
     def is_copy(self) -> bool:
-        """Whether it keeps answers word for word."""
-        return self.kind == "cache"
+        """Whether it keeps words of single training calls."""
+        return self.kind in VERBATIM
 
 
 @dataclass(frozen=True, slots=True)

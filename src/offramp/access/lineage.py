@@ -12,6 +12,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from offramp.core.ladder import kind_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
@@ -62,7 +64,8 @@ class Folder:
 
     Attributes:
         id: Its id.
-        kind: ``cache``, ``classifier`` or ``lora``; "" where its card cannot be read.
+        kind: Its kind of candidate; by its name where the card is missing, for the words of an unfinished
+            folder are words too.
         dataset: Hash of the dataset it was fitted on.
         files: Its files, relative to the folder of specialists.
     """
@@ -122,7 +125,8 @@ def folders(specialists: Path) -> list[Folder]:
 def _folder(path: Path) -> Folder:
     files = tuple(str(file.relative_to(path.parent)) for file in sorted(path.rglob("*")) if file.is_file())
     card = _card(path / _CARD)
-    return Folder(path.name, str(card.get("kind", "")), str(card.get("dataset", "")), files)
+    kind = str(card.get("kind") or kind_of(path.name))
+    return Folder(path.name, kind, str(card.get("dataset", "")), files)
 
 
 def _card(path: Path) -> JsonObject:

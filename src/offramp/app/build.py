@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from offramp.core.model import Example
     from offramp.engine.embedder import Embedder
     from offramp.engine.port import Engine
-    from offramp.loop.ladder import Workshop
+    from offramp.loop.ladder import Tools, Workshop
     from offramp.redact.redactor import Redactor
     from offramp.storage.port import Store
 
@@ -106,6 +106,12 @@ class App:
         path = Path(self.settings.train.base)
         return path if path.is_dir() else self.settings.train.base
 
+    @property
+    def tools(self) -> Tools:
+        """What specialists are opened with; nothing is loaded before it is needed."""
+        tools: Tools = heavy("offramp.loop.ladder").Tools(lambda: self.embedder, lambda: self.engine)
+        return tools
+
     def workshop(self, say: Callable[[str], None]) -> Workshop:
         """What candidates are made with."""
         self.settings.specialists_path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -115,6 +121,9 @@ class App:
             engine=lambda: self.engine,
             train_adapter=lambda train, validation, out: self._train(train, validation, out, say),
             base=self.settings.train.base,
+            say=say,
+            threads=self.settings.train.threads,
+            seed=self.settings.train.seed,
         )
         return workshop
 

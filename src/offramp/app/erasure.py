@@ -76,15 +76,16 @@ def erase(
 ) -> Erasure:
     """Remove a person's calls and tell what had been built from them.
 
-    Specialists are marked, and caches retired, before the calls go: what was cut short is found again.
+    Specialists are marked, and those that keep words of calls retired, before the calls go: what was cut
+    short is found again.
 
     Args:
         app: The installation.
         subject: A value of theirs: address, number, name, user or session id, key.
         dry_run: Only look.
         whole_sessions: Also take the other calls of the sessions that hold a trace.
-        retire: Take every specialist fitted on their calls out of service now, and remove its folder. A
-            cache, which holds answers word for word, is taken out in any case.
+        retire: Take every specialist fitted on their calls out of service now, and remove its folder. One
+            that holds words of training calls (a cache, templates, examples) is taken out in any case.
 
     Raises:
         BadInput: The subject is too short to be looked for.

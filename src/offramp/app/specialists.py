@@ -38,7 +38,7 @@ class LiveSpecialists:
             if fitted is None:
                 raise EngineError(f"No confidence was fitted for {name}.", hint="Run `offramp convert`.")
             folder = app.settings.specialists_path / name
-            specialist = ladder.open_specialist(folder, app.embedder, lambda: app.engine)
+            specialist = ladder.open_specialist(folder, app.tools)
             self._open[name] = (specialist, score.Confidence.from_dict(fitted))
         self._columns = score.columns
         self._scores = score.Scores

@@ -1,4 +1,4 @@
-"""Specialists at serving time: one interface, one folder on disk, three kinds.
+"""Specialists at serving time: one interface, one folder on disk.
 
 A specialist *considers* calls: it says what it would answer and how that looked from inside (features).
 Whether that is sure enough is not its business: a calibrator turns features into a confidence, and the
@@ -52,9 +52,9 @@ class Card:
 
     Attributes:
         id: The specialist's id.
-        kind: ``"cache"``, ``"classifier"`` or ``"lora"``.
+        kind: Its kind of candidate, as in `offramp.core.ladder.LADDER`.
         tasks: Its tasks by id.
-        base: Base model of a ``lora`` specialist.
+        base: The model it stands on; "" for none.
         dataset: Hash of the ids of the training and validation calls (lineage).
         created: Seconds since the epoch.
         training: Figures of the training run.

@@ -14,9 +14,11 @@ from offramp.certify.reliability import reliability
 from offramp.certify.terms import Terms, spend
 from offramp.certify.units import ScoredCalls
 from offramp.core.errors import OfframpError
-from offramp.loop.ladder import Brief, Workshop, make
+from offramp.core.ladder import LADDER
+from offramp.loop.ladder import make
 from offramp.loop.score import Confidence, Scores, fit_confidence, held_out_confidence, score
-from offramp.select import KINDS, Trial, choose, expected_coverage
+from offramp.loop.workshop import Brief
+from offramp.select import Trial, choose, expected_coverage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from offramp.core.dataset import Dataset, Item
     from offramp.core.json import JsonObject
     from offramp.engine.specialist import Specialist
+    from offramp.loop.workshop import Workshop
     from offramp.select import Unit
 
     Say = Callable[[str], None]
@@ -153,7 +156,7 @@ def _tried(
     brief = Brief(unit, dataset)
     candidates: list[_Candidate] = []
     failed: list[Trial] = []
-    for kind in KINDS[1:]:
+    for kind in sorted(workshop.kinds, key=LADDER.index):
         started = time.perf_counter()
         rows = _part(dataset, "validation", kind)
         try:

@@ -1,14 +1,13 @@
 """Which candidate is to answer a task: the ladder, the catalogue of models, filters, probe and choice."""
 
 from offramp.select.catalogue import Catalogue, Licence, SmallModel, load_catalogue
-from offramp.select.choose import KINDS, LADDER, Trial, choose, expected_coverage
+from offramp.select.choose import KINDS, Trial, choose, expected_coverage
 from offramp.select.filters import Need, refusals, tokens_at
 from offramp.select.groups import Unit, units_of
 from offramp.select.halving import Outcome, Probe, Standing, probe_arms
 
 __all__ = [
     "KINDS",
-    "LADDER",
     "Catalogue",
     "Licence",
     "Need",

@@ -8,32 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import beta
 
+from offramp.core.ladder import LADDER
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-KINDS = ("keep_llm", "cache", "classifier", "lora")
+KINDS = ("cache", "template", "classifier", "lora")
 """What a night tries without being asked to."""
-
-LADDER = (
-    "keep_llm",
-    "cache",
-    "template",
-    "classifier",
-    "extractive",
-    "lora",
-    "qlora",
-    "full",
-    "prompted",
-    "cheaper",
-)
-"""Every kind of candidate, cheapest to run first.
-
-Those that are not in ``KINDS`` wait until they are asked for: ``template`` and ``prompted`` keep training
-texts word for word in their folders, which erasure has to know of first; ``qlora`` and ``full`` need a GPU;
-``cheaper`` costs money.
-"""
 
 MARGIN = 0.02
 LEAST_COVERAGE = 0.02
@@ -44,7 +27,7 @@ class Trial:
     """One candidate, measured on validation calls.
 
     Attributes:
-        kind: One of `LADDER`.
+        kind: One of `offramp.core.ladder.LADDER`.
         calls: Validation calls.
         agreement: Share of them it answers as the teacher did.
         coverage: Share it is expected to be certified for (see `expected_coverage`).

@@ -1,0 +1,116 @@
+"""What a candidate is made for, and what with."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from offramp.core.json import digest
+from offramp.engine.specialist import TaskCard
+from offramp.select import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from offramp.core.dataset import Dataset, Item
+    from offramp.core.json import JsonObject
+    from offramp.core.model import Example
+    from offramp.engine.embedder import Embedder
+    from offramp.engine.port import Engine
+    from offramp.select import Unit
+
+
+class TrainAdapter(Protocol):
+    """Trains a model on examples; wired to a method of `train` in the app, to a fake in tests."""
+
+    def __call__(self, train: Sequence[Example], validation: Sequence[Example], out: Path, /) -> JsonObject:
+        """Write what was trained to ``out`` and return the run's figures."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a specialist's folder is opened with; each is made on first use, for it loads a model.
+
+    Attributes:
+        embedder: The encoder.
+        engine: The engine that runs adapters.
+    """
+
+    embedder: Callable[[], Embedder]
+    engine: Callable[[], Engine]
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What candidates are made with.
+
+    Attributes:
+        folder: One folder per specialist goes here.
+        embedder: The encoder.
+        engine: The engine that runs adapters; made on first use, for it loads a base.
+        train_adapter: The training method of ``lora``.
+        base: Name of the base, for the card.
+        clock: Seconds since the epoch.
+        kinds: Kinds of candidates that a night tries, in any order.
+        trainers: Training methods of other kinds that train, by kind.
+        say: Told what is going on while something trains, a line at a time.
+        threads: Threads that training may use.
+        seed: Seed of everything drawn in training.
+    """
+
+    folder: Path
+    embedder: Embedder
+    engine: Callable[[], Engine]
+    train_adapter: TrainAdapter
+    base: str
+    clock: Callable[[], float] = time.time
+    kinds: Sequence[str] = KINDS
+    trainers: Mapping[str, TrainAdapter] = field(default_factory=dict)
+    say: Callable[[str], None] = lambda _: None
+    threads: int = 1
+    seed: int = 0
+
+    @property
+    def tools(self) -> Tools:
+        """What the specialists made here are opened with."""
+        return Tools(lambda: self.embedder, self.engine)
+
+    def trainer(self, kind: str) -> TrainAdapter | None:
+        """Return the training method of a kind, None where it has none here."""
+        return self.trainers.get(kind, self.train_adapter if kind == "lora" else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What one specialist is to be trained for.
+
+    Attributes:
+        unit: Its tasks.
+        dataset: Their calls.
+    """
+
+    unit: Unit
+    dataset: Dataset
+
+    @property
+    def train(self) -> Sequence[Item]:
+        """Training calls."""
+        return self.dataset.parts["train"]
+
+    @property
+    def cards(self) -> dict[str, TaskCard]:
+        """What a specialist has to know of each task."""
+        facts = self.dataset.facts
+        return {task.id: TaskCard(task.slug, task.output, facts[task.id]) for task in self.unit.tasks}
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the ids of the calls it is fitted on, those its confidence is fitted on included.
+
+        A specialist of one id has one confidence: another one would void the threshold of its certificate.
+        """
+        fitted = (self.train, self.dataset.parts["validation"], self.dataset.repeats["validation"])
+        return digest([[item.call.id for item in items] for items in fitted])
