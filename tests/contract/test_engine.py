@@ -34,6 +34,15 @@ def test_no_requests_give_no_completions(engine: Engine) -> None:
     assert engine.complete([]) == []
 
 
+def test_a_prompt_is_counted_before_it_is_asked(engine: Engine) -> None:
+    short, long = "wake me", "wake me " * 40
+    assert 0 < engine.count(short) < engine.count(long)
+    assert engine.context >= engine.count(long)
+    room = engine.context - engine.count(short)
+    with pytest.raises(EngineError):
+        engine.complete([EngineRequest("", short * (room + 1), None, 1)])
+
+
 def test_completions_come_in_the_order_of_the_requests(engine: Engine) -> None:
     texts = ["wake me at six tomorrow", "noon", "which alarms are on friday and on saturday and on sunday"]
     together = engine.complete([ask(text) for text in texts])

@@ -275,6 +275,22 @@ def test_a_report_of_discovered_tasks_is_one_page(run: Callable[..., Ran], log: 
     assert "Free text" in page.read_text()
 
 
+def test_a_kind_that_is_none_is_named_before_anything_is_read(run: Callable[..., Ran], log: Path) -> None:
+    run("import", str(log))
+    ran = run("convert", "--kinds", "cache,magic")
+    assert ran.code == 2
+    assert "'magic'; allowed are cache, template, classifier" in ran.complaint
+
+
+def test_only_the_wished_kinds_are_tried(run: Callable[..., Ran], log: Path) -> None:
+    run("import", str(log))
+    ran = run("convert", "--kinds", "template,cache", "--json")
+    assert ran.code == 0
+    tried = [set(task["candidates"]) for task in ran.json()["tasks"] if task["candidates"]]
+    assert tried
+    assert all(kinds <= {"template", "cache"} for kinds in tried)
+
+
 def test_nothing_certified_means_nothing_promoted(run: Callable[..., Ran], log: Path) -> None:
     run("import", str(log))
     assert "Nothing is certified" in run("promote").out

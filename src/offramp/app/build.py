@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from offramp.app.asking import HttpChat
 from offramp.app.recording import TellingWriter
+from offramp.app.teacher import open_teacher
 from offramp.core.errors import MissingExtra, NotFound
 from offramp.record.parse import Parser
 from offramp.record.process import Writer
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from offramp.engine.embedder import Embedder
     from offramp.engine.port import Engine
     from offramp.loop.ladder import Tools, Workshop
+    from offramp.loop.workshop import Asked
     from offramp.redact.redactor import Redactor
     from offramp.storage.port import Store
 
@@ -109,18 +112,45 @@ class App:
     @property
     def tools(self) -> Tools:
         """What specialists are opened with; nothing is loaded before it is needed."""
-        tools: Tools = heavy("offramp.loop.ladder").Tools(lambda: self.embedder, lambda: self.engine)
+        tools: Tools = heavy("offramp.loop.ladder").Tools(
+            lambda: self.embedder, lambda: self.engine, self.settings.train.base, *self._asked()
+        )
         return tools
+
+    def _asked(self) -> tuple[Asked, Asked]:
+        """The models that are asked over HTTP: of a server of one's own, and of the teacher's provider."""
+        asked = heavy("offramp.loop.workshop").Asked
+        train = self.settings.train
+        return (
+            asked(train.server_model, lambda: self._server_chat) if train.server else asked(),
+            asked(train.cheaper, lambda: self._teacher_chat),
+        )
+
+    @cached_property
+    def _server_chat(self) -> HttpChat:
+        settings = self.settings
+        return HttpChat(
+            lambda: open_teacher(settings.gateway, settings.train.server, settings.train.server_key)
+        )
+
+    @cached_property
+    def _teacher_chat(self) -> HttpChat:
+        gateway = self.settings.gateway
+        return HttpChat(lambda: open_teacher(gateway, gateway.upstream, gateway.upstream_key))
 
     def workshop(self, say: Callable[[str], None]) -> Workshop:
         """What candidates are made with."""
         self.settings.specialists_path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        server, cheaper = self._asked()
         workshop: Workshop = heavy("offramp.loop.ladder").Workshop(
             folder=self.settings.specialists_path,
             embedder=self.embedder,
             engine=lambda: self.engine,
             train_adapter=lambda train, validation, out: self._train(train, validation, out, say),
             base=self.settings.train.base,
+            kinds=heavy("offramp.app.kinds").kinds_of(self.settings),
+            server=server,
+            cheaper=cheaper,
             say=say,
             threads=self.settings.train.threads,
             seed=self.settings.train.seed,
@@ -157,8 +187,9 @@ class App:
 
     def close(self) -> None:
         """Close what was opened."""
-        if "store" in self.__dict__:
-            self.store.close()
+        for name in ("store", "_server_chat", "_teacher_chat"):
+            if name in self.__dict__:
+                getattr(self, name).close()
 
 
 def build(settings: Settings, *, existing: bool = False) -> App:

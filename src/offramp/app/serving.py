@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from offramp.app.security import guard_of
 from offramp.app.sessions import FirstOfSession
+from offramp.app.teacher import open_teacher
 from offramp.app.worker_process import WorkerProcess
 from offramp.certify.agreement import agree
-from offramp.config import proxy_for
 from offramp.core.call import OutputType
 from offramp.core.errors import EngineError
 from offramp.discover.assign import Assigner
@@ -23,19 +23,15 @@ from offramp.record.folder import ring_folders
 from offramp.record.journal import Journal
 from offramp.record.tap import Tap
 from offramp.route import SpecialistRouter
-from offramp.upstream.opening import open_upstream
-from offramp.upstream.port import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
     from offramp.app.build import App
-    from offramp.config import GatewaySettings
     from offramp.core.call import Answer
     from offramp.core.deployment import Deployment
     from offramp.core.json import JsonObject
-    from offramp.upstream.port import Upstream
 
 log = logging.getLogger("offramp.app")
 
@@ -63,8 +59,10 @@ class Backstage:
         settings = app.settings
         command = command or command_of
         gateway = settings.gateway
-        self.upstream = _teacher(gateway, gateway.upstream, gateway.upstream_key)
-        self.anthropic = _teacher(gateway, gateway.anthropic, gateway.anthropic_key, key_field="x-api-key")
+        self.upstream = open_teacher(gateway, gateway.upstream, gateway.upstream_key)
+        self.anthropic = open_teacher(
+            gateway, gateway.anthropic, gateway.anthropic_key, key_field="x-api-key"
+        )
         self.guard = guard_of(app)
         self.tap = Tap(command(app, "recorder"), lambda: _journal(app))
         self._assigner: Assigner | None = None
@@ -194,18 +192,6 @@ class Backstage:
 def _watch() -> ModuleType:
     """Import what audits need (scipy: a second, and 50 MB) where something is live, and not before."""
     return importlib.import_module("offramp.app.watch")
-
-
-def _teacher(settings: GatewaySettings, url: str, key: str, *, key_field: str = "authorization") -> Upstream:
-    """Open the way to a teacher; a proxy that the environment names is taken, never silently passed by."""
-    return open_upstream(
-        url,
-        api_key=key or None,
-        key_field=key_field,
-        timeouts=Timeouts(silence=settings.timeout_s),
-        client="aiohttp" if settings.client == "aiohttp" else "pool",
-        proxy=settings.proxy or proxy_for(url) or None,
-    )
 
 
 def _journal(app: App) -> Journal:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offramp import __version__
+from offramp.app.models import base_shape
 from offramp.certify.bounds import upper
 from offramp.core.errors import NotFound
 from offramp.loop import state, traffic
 from offramp.plan.devices import find_device
 from offramp.plan.plan import plan
 from offramp.plan.prices import load_prices
-from offramp.plan.shape import read_shape
 from offramp.plan.traffic import Candidate
 from offramp.report.results import Discovery, GroupResult, Sessions, TaskResult
 from offramp.report.summary import CurvePoint, ReliabilityBin, RiskCurve, Summary
@@ -289,7 +289,7 @@ def _candidates(conversion: JsonObject, settings: Settings, known: set[str]) -> 
             kind=kind,
             coverage=member["answered"] / member["n"] if member["n"] else 0.0,
             audit_share=settings.certify.audit_rate,
-            base=_base_shape(settings) if lora else None,
+            base=base_shape(settings) if lora else None,
             rank=_rank(folder) if lora else 0,
             prompt_tokens=_PROMPT_TOKENS if lora else None,
             completion_tokens=_COMPLETION_TOKENS if lora else None,
@@ -306,11 +306,6 @@ def _candidates(conversion: JsonObject, settings: Settings, known: set[str]) -> 
 _ENCODER_BYTES = 91_000_000
 _PROMPT_TOKENS = 40
 _COMPLETION_TOKENS = 24
-
-
-def _base_shape(settings: Settings) -> Any:
-    config = json.loads((Path(settings.train.base) / "config.json").read_text())
-    return read_shape(config, name=Path(settings.train.base).name)
 
 
 def _rank(folder: Path) -> int:

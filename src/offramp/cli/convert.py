@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from offramp.app import build
+from offramp.app.kinds import kinds_of
 from offramp.app.security import reading
 from offramp.app.summary import summarise
 from offramp.cli import options
@@ -19,6 +20,7 @@ from offramp.report.table import render_table
 @options.alpha
 @options.delta
 @options.base
+@options.kinds
 @options.as_json
 @click.pass_context
 def command(
@@ -27,6 +29,7 @@ def command(
     alpha: float | None,
     delta: float | None,
     base: str | None,
+    kinds: str | None,
     *,
     as_json: bool,
 ) -> None:
@@ -34,7 +37,11 @@ def command(
 
     Nothing goes live by this: `offramp promote` does that.
     """
-    settings = options.settings_of(ctx, certify__alpha=alpha, certify__delta=delta, train__base=base)
+    settings = options.settings_of(
+        ctx, certify__alpha=alpha, certify__delta=delta, train__base=base, train__kinds=kinds
+    )
+    # Before anything is read: a misspelt kind must not cost the user the discovery.
+    kinds_of(settings)
     app = build(settings, existing=True)
     say = options.progress_line()
     try:

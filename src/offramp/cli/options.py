@@ -20,6 +20,11 @@ alpha = click.option(
 )
 delta = click.option("--delta", type=float, default=None, help="Probability of any certificate being wrong.")
 base = click.option("--base", default=None, help="Hugging Face directory or hub name of the base model.")
+kinds = click.option(
+    "--kinds",
+    default=None,
+    help="Kinds of candidates to try, as in cache,template; what suits by default.",
+)
 files = click.argument("logs", nargs=-1, required=True, type=click.Path(path_type=Path))
 log_format = click.option(
     "--format", "log_format", default="", help="Format of the files; told from each row by default."

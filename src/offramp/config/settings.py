@@ -114,6 +114,11 @@ class TrainSettings:
         seed: Seed of every random draw.
         epochs: Passes over the training calls; 0 takes the method's default.
         min_calls: Fewest calls a task needs before training is tried.
+        kinds: Kinds of candidates to try, separated by commas; "" tries those that suit (docs/candidates.md).
+        cheaper: Name of a cheaper model at ``gateway.upstream`` to try as a candidate; asking it is billed.
+        server: Base URL of an OpenAI-compatible server whose model is prompted with examples.
+        server_model: The model's name there.
+        server_key: Key sent to ``server``.
     """
 
     base: str = str(ASSETS / "nano")
@@ -121,6 +126,11 @@ class TrainSettings:
     seed: int = 20260
     epochs: int = 0
     min_calls: int = 100
+    kinds: str = ""
+    cheaper: str = ""
+    server: str = ""
+    server_model: str = ""
+    server_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

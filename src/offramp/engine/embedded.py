@@ -58,6 +58,15 @@ class EmbeddedEngine:
         self._switched: PeftModel | None = None
         self._context = int(self._base.config.max_position_embeddings)
 
+    @property
+    def context(self) -> int:
+        """Tokens that a prompt and its completion may have together."""
+        return self._context
+
+    def count(self, prompt: str) -> int:
+        """Return how many tokens a prompt takes, chat template included."""
+        return len(render_prompt(self._tokenizer, prompt))
+
     def load(self, adapter: str, path: Path) -> None:
         """Make a peft adapter directory available under a name; an earlier one of that name is replaced.
 

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 class Engine(Protocol):
     """One base with any number of adapters on it."""
 
+    @property
+    def context(self) -> int:
+        """Tokens that a prompt and its completion may have together."""
+        ...
+
+    def count(self, prompt: str) -> int:
+        """Return how many of those tokens a prompt takes, rendered; never fewer than it does take."""
+        ...
+
     def load(self, adapter: str, path: Path) -> None:
         """Make an adapter directory (peft format) available under a name.
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from offramp.core.errors import EngineError
 from offramp.core.json import digest
 from offramp.engine.specialist import TaskCard
 from offramp.select import KINDS
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from offramp.core.dataset import Dataset, Item
     from offramp.core.json import JsonObject
     from offramp.core.model import Example
+    from offramp.engine.chat import Chat
     from offramp.engine.embedder import Embedder
     from offramp.engine.port import Engine
     from offramp.select import Unit
@@ -31,16 +33,45 @@ class TrainAdapter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A model that is asked over HTTP as it is.
+
+    Attributes:
+        model: Its name there; "" where none is configured.
+        chat: The server.
+    """
+
+    model: str = ""
+    chat: Callable[[], Chat] | None = None
+
+    def opened(self) -> Chat:
+        """Return the server.
+
+        Raises:
+            EngineError: None is configured.
+        """
+        if self.chat is None:
+            raise EngineError("No server is configured for this specialist.", hint="See docs/candidates.md.")
+        return self.chat()
+
+
+@dataclass(frozen=True, slots=True)
 class Tools:
     """What a specialist's folder is opened with; each is made on first use, for it loads a model.
 
     Attributes:
         embedder: The encoder.
         engine: The engine that runs adapters.
+        base: Name of the base it runs them on; "" where that need not be checked.
+        server: The OpenAI-compatible server whose model prompted specialists may ask in its place.
+        cheaper: The provider's cheaper model.
     """
 
     embedder: Callable[[], Embedder]
     engine: Callable[[], Engine]
+    base: str = ""
+    server: Asked = Asked()
+    cheaper: Asked = Asked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +87,8 @@ class Workshop:
         clock: Seconds since the epoch.
         kinds: Kinds of candidates that a night tries, in any order.
         trainers: Training methods of other kinds that train, by kind.
+        server: The OpenAI-compatible server whose model is prompted in the base's place.
+        cheaper: The provider's cheaper model.
         say: Told what is going on while something trains, a line at a time.
         threads: Threads that training may use.
         seed: Seed of everything drawn in training.
@@ -69,6 +102,8 @@ class Workshop:
     clock: Callable[[], float] = time.time
     kinds: Sequence[str] = KINDS
     trainers: Mapping[str, TrainAdapter] = field(default_factory=dict)
+    server: Asked = Asked()
+    cheaper: Asked = Asked()
     say: Callable[[str], None] = lambda _: None
     threads: int = 1
     seed: int = 0
@@ -76,7 +111,7 @@ class Workshop:
     @property
     def tools(self) -> Tools:
         """What the specialists made here are opened with."""
-        return Tools(lambda: self.embedder, self.engine)
+        return Tools(lambda: self.embedder, self.engine, self.base, self.server, self.cheaper)
 
     def trainer(self, kind: str) -> TrainAdapter | None:
         """Return the training method of a kind, None where it has none here."""

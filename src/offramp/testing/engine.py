@@ -37,6 +37,15 @@ class RuleEngine:
         self._rule = rule
         self._adapters = {""}
 
+    @property
+    def context(self) -> int:
+        """Its tokens are characters."""
+        return CONTEXT
+
+    def count(self, prompt: str) -> int:
+        """Count characters."""
+        return len(prompt)
+
     def load(self, adapter: str, path: Path) -> None:
         """Make a folder that `FakeTraining` wrote available under a name.
 

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from offramp.core.errors import BadInput, EngineError, OfframpError
+from offramp.core.call import Answer, Dialect
+from offramp.core.errors import BadInput, EngineError, OfframpError, UpstreamError
 from offramp.core.ladder import LADDER, VERBATIM, kind_of
 from offramp.curate.curate import curate
+from offramp.engine.cheaper_specialist import SAMPLES
 from offramp.engine.nano import NANO_BASE
 from offramp.engine.specialist import CARD, Card, TaskRequest
 from offramp.loop.candidates import CANDIDATES, candidate_of
 from offramp.loop.candidates.running import Site, site_of
 from offramp.loop.ladder import Brief, Tools, Workshop, make, open_specialist
 from offramp.loop.pipeline import Stages, find_tasks
+from offramp.loop.workshop import Asked
 from offramp.plan.devices import find_device
 from offramp.plan.prices import ModelPrice
 from offramp.plan.shape import read_shape
@@ -22,10 +25,35 @@ from offramp.select import units_of
 from offramp.testing.embedder import HashEmbedder
 from offramp.testing.engine import FakeTraining, RuleEngine
 from offramp.testing.memory_store import MemoryStore
-from offramp.testing.traffic import ROOMS, Agent, calls_of
+from offramp.testing.traffic import ROOMS, Agent, calls_of, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from offramp.core.json import JsonObject
+
+
+class Provider:
+    """A provider whose model says what it is told, with or without log-probabilities."""
+
+    def __init__(self, said: JsonObject | None = None, *, logprobs: bool = True, down: bool = False) -> None:
+        self.said = said or say("yes")
+        self.logprobs = logprobs
+        self.down = down
+        self.asked: list[JsonObject] = []
+
+    def ask(self, requests: Sequence[JsonObject]) -> list[JsonObject | OfframpError]:
+        self.asked += requests
+        return [self._reply(request) for request in requests]
+
+    def _reply(self, request: JsonObject) -> JsonObject | OfframpError:
+        if self.down:
+            return UpstreamError("HTTP 404: no such model", hint="Name another.")
+        if "logprobs" in request and not self.logprobs:
+            return UpstreamError("HTTP 400: no logprobs here")
+        content = [{"token": "yes", "logprob": -0.1}] if "logprobs" in request else None
+        return {"choices": [{**self.said["choices"][0], "logprobs": {"content": content}}]}
 
 
 CANARY = "zanzibarquux"
@@ -53,7 +81,14 @@ def brief_of(kind: str, *, planted: str = "", sessions: int = 160) -> Brief:
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
     engine = RuleEngine(lambda request: (f'light_on {{"room":"{request.prompt.split()[-1]}"}}', -0.1))
-    return Workshop(tmp_path / "specialists", HashEmbedder(), lambda: engine, FakeTraining(), "nano")
+    return Workshop(
+        tmp_path / "specialists",
+        HashEmbedder(),
+        lambda: engine,
+        FakeTraining(),
+        "nano",
+        cheaper=Asked("mini", Provider),
+    )
 
 
 def test_the_kinds_stand_in_the_order_of_the_ladder() -> None:
@@ -81,7 +116,7 @@ def test_what_was_made_is_opened_again_and_says_the_same(kind: str, workshop: Wo
     assert make(kind, brief, workshop).card == made.card
 
 
-@pytest.mark.parametrize("kind", ["cache", "template", "classifier", "lora"])
+@pytest.mark.parametrize("kind", ["cache", "template", "classifier", "lora", "prompted", "cheaper"])
 def test_words_of_one_call_are_only_in_folders_that_erasure_takes_out_at_once(
     kind: str, workshop: Workshop
 ) -> None:
@@ -93,7 +128,81 @@ def test_words_of_one_call_are_only_in_folders_that_erasure_takes_out_at_once(
         pytest.skip(str(error))
     written = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     assert CANARY.encode() not in written or kind in VERBATIM
-    assert CANARY.encode() in written or kind != "cache"
+    assert CANARY.encode() in written or kind not in {"cache", "prompted"}
+
+
+def test_a_prompted_model_is_opened_on_the_base_it_was_measured_on_and_on_no_other(
+    workshop: Workshop,
+) -> None:
+    made = make("prompted", brief_of("light"), workshop)
+    folder = workshop.folder / made.card.id
+    assert made.card.base == "nano"
+    assert open_specialist(folder, workshop.tools).card == made.card
+    assert open_specialist(folder, replace(workshop.tools, base="")).card == made.card
+    with pytest.raises(EngineError, match="measured on 'nano'; configured is 'other'"):
+        open_specialist(folder, replace(workshop.tools, base="other"))
+
+
+def test_a_server_is_prompted_in_the_bases_place(workshop: Workshop) -> None:
+    provider = Provider()
+    asking = replace(workshop, server=Asked("Qwen3-4B", lambda: provider))
+    brief = brief_of("route")
+    made = make("prompted", brief, asking)
+    assert made.card.base == "Qwen3-4B"
+    row = brief.dataset.parts["validation"][0]
+    opened = open_specialist(workshop.folder / made.card.id, asking.tools)
+    (seen,) = opened.consider([TaskRequest(row.task, row.call.request)])
+    assert seen.answer == Answer("yes")
+    assert provider.asked[0]["model"] == "Qwen3-4B"
+    with pytest.raises(EngineError, match="measured on 'Qwen3-4B'"):
+        open_specialist(workshop.folder / made.card.id, workshop.tools)
+
+
+@pytest.mark.parametrize("logprobs", [True, False])
+def test_a_cheaper_model_is_tried_once_and_remembered(logprobs: bool, workshop: Workshop) -> None:
+    provider = Provider(logprobs=logprobs)
+    asking = replace(workshop, cheaper=Asked("mini", lambda: provider))
+    made = make("cheaper", brief_of("route"), asking)
+    assert (made.card.base, made.card.training) == ("mini", {"logprobs": logprobs})
+    assert len(provider.asked) == (1 if logprobs else 2)
+    assert open_specialist(workshop.folder / made.card.id, asking.tools).card == made.card
+    with pytest.raises(EngineError, match="No server is configured"):
+        open_specialist(workshop.folder / made.card.id, replace(asking.tools, cheaper=Asked()))
+
+
+def test_a_cheaper_model_that_does_not_answer_says_what_the_provider_says(workshop: Workshop) -> None:
+    down = replace(workshop, cheaper=Asked("mini", lambda: Provider(down=True)))
+    with pytest.raises(EngineError, match="mini gave no answer: HTTP 404: no such model"):
+        make("cheaper", brief_of("route"), down)
+
+
+def test_a_cheaper_model_has_to_be_another_one_of_the_same_api(workshop: Workshop) -> None:
+    brief = brief_of("route")
+    candidate = candidate_of("cheaper")
+    teacher = str(brief.train[0].call.request["model"])
+    assert candidate.can(brief, workshop) == ""
+    assert "set train.cheaper" in candidate.can(brief, replace(workshop, cheaper=Asked()))
+    assert "is gpt-4o itself" in candidate.can(
+        brief, replace(workshop, cheaper=replace(workshop.cheaper, model=teacher))
+    )
+    call = replace(brief.train[0].call, dialect=Dialect.MESSAGES)
+    train = (replace(brief.train[0], call=call), *brief.train[1:])
+    dataset = replace(brief.dataset, parts={**brief.dataset.parts, "train": train})
+    assert "Anthropic API" in candidate.can(replace(brief, dataset=dataset), workshop)
+
+
+def test_a_cheaper_model_costs_its_price_for_each_sample() -> None:
+    site = Site(LAPTOP, prompt=1000, payload=30, completion=100, price=PRICE)
+    running = CANDIDATES["cheaper"].running(site)
+    assert running.usd == pytest.approx(SAMPLES * (1000 * 2.0 + 100 * 10.0) / 1e6)
+    assert (running.busy, running.memory) == (0.0, 0)
+    assert "its price is not known" in CANDIDATES["cheaper"].running(SITE).basis
+
+
+def test_examples_in_the_prompt_cost_time() -> None:
+    site = replace(SITE, base=BASE)
+    assert CANDIDATES["prompted"].running(site).seconds > CANDIDATES["lora"].running(site).seconds
+    assert CANDIDATES["prompted"].running(SITE).basis == "the base's shape is not known"
 
 
 def test_a_template_counts_its_rules_on_its_card(workshop: Workshop) -> None:

@@ -8,15 +8,25 @@ from offramp.core.errors import BadInput
 from offramp.core.ladder import LADDER
 from offramp.loop.candidates.cache import Cache
 from offramp.loop.candidates.candidate import Candidate
+from offramp.loop.candidates.cheaper import Cheaper
 from offramp.loop.candidates.classifier import Classifier
 from offramp.loop.candidates.keep import KeepLlm
 from offramp.loop.candidates.lora import Lora
+from offramp.loop.candidates.prompted import Prompted
 from offramp.loop.candidates.template import Template
 
 __all__ = ["CANDIDATES", "Candidate", "candidate_of"]
 
 # A new kind: its name in the ladder, its file here, and its class in this list.
-_ALL: tuple[Candidate, ...] = (KeepLlm(), Cache(), Template(), Classifier(), Lora())
+_ALL: tuple[Candidate, ...] = (
+    KeepLlm(),
+    Cache(),
+    Template(),
+    Classifier(),
+    Lora(),
+    Prompted(),
+    Cheaper(),
+)
 
 CANDIDATES = MappingProxyType(
     {candidate.kind: candidate for candidate in sorted(_ALL, key=lambda one: LADDER.index(one.kind))}

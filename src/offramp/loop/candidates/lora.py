@@ -12,20 +12,20 @@ from offramp.engine.specialist import Neighbours
 from offramp.loop.candidates.candidate import Candidate
 from offramp.loop.candidates.classifier import opinion_of
 from offramp.loop.candidates.running import (
-    Running,
     base_bytes,
     base_seconds,
     computed,
     encoder_bytes,
     encoder_seconds,
     nearest_seconds,
+    unknown,
 )
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from offramp.engine.specialist import Card, Specialist
-    from offramp.loop.candidates.running import Site
+    from offramp.loop.candidates.running import Running, Site
     from offramp.loop.workshop import Brief, Tools, Workshop
 
 RANK = 64
@@ -74,7 +74,7 @@ class Lora(Candidate):
     def running(self, site: Site) -> Running:
         """The base reads the payload and writes the answer, the encoder reads the payload."""
         if site.base is None:
-            return Running(0.0, 0.0, 0.0, site.rate, 0, "the base's shape is not known")
+            return unknown(site, "the base's shape is not known")
         seconds = base_seconds(site, site.base, prompt=site.payload, adapter=True)
         held = base_bytes(site, site.base, context=site.payload + site.completion, ranks=[RANK])
         return computed(

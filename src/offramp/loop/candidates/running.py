@@ -135,6 +135,11 @@ def computed(site: Site, seconds: float, held: int, basis: str) -> Running:
     return Running(seconds, seconds, 0.0, site.rate, held, f"modelled: {basis}")
 
 
+def unknown(site: Site, why: str) -> Running:
+    """Cost of a call that nothing is known of before it is measured."""
+    return Running(0.0, 0.0, 0.0, site.rate, 0, why)
+
+
 def encoder_seconds(site: Site) -> float:
     """Seconds to embed one payload: reading the layers or computing, whichever is slower."""
     device, tokens = site.device, min(max(site.payload, 1), _ENCODER_TOKENS)

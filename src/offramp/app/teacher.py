@@ -1,0 +1,34 @@
+"""The way to the teacher that the settings describe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from offramp.config import proxy_for
+from offramp.upstream.opening import open_upstream
+from offramp.upstream.port import Timeouts
+
+if TYPE_CHECKING:
+    from offramp.config import GatewaySettings
+    from offramp.upstream.port import Upstream
+
+
+def open_teacher(
+    settings: GatewaySettings, url: str, key: str, *, key_field: str = "authorization"
+) -> Upstream:
+    """Open the way to a teacher; a proxy that the environment names is taken, never silently passed by.
+
+    Args:
+        settings: Client, proxy and patience.
+        url: The teacher's base URL.
+        key: Sent in place of the clients' own; "" passes theirs on.
+        key_field: The header field it goes in.
+    """
+    return open_upstream(
+        url,
+        api_key=key or None,
+        key_field=key_field,
+        timeouts=Timeouts(silence=settings.timeout_s),
+        client="aiohttp" if settings.client == "aiohttp" else "pool",
+        proxy=settings.proxy or proxy_for(url) or None,
+    )
