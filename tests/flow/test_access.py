@@ -315,6 +315,21 @@ async def test_listening_to_others_without_keys_is_refused(
     assert "offramp keys add" in said
 
 
+@pytest.mark.parametrize("teacher", ["upstream", "anthropic"])
+async def test_a_gateway_that_is_its_own_teacher_is_refused(
+    teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(f"OFFRAMP_GATEWAY_{teacher.upper()}", "http://localhost:8499/v1")
+    with pytest.raises(SystemExit) as ended:
+        main(["--home", str(tmp_path / "home"), "serve", "--port", "8499"])
+    assert ended.value.code == 2
+    assert f"gateway.{teacher} is http://localhost:8499/v1, which is where offramp itself" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "home").exists()
+
+
 async def test_a_guard_of_an_address_that_others_reach_never_opens(tmp_path: Path) -> None:
     app = build(Settings(home=tmp_path, gateway=GatewaySettings(host="0.0.0.0")))
     refused: Callable[..., Any] = guard_of(app).admit

@@ -8,10 +8,9 @@ import os
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-import orjson
-
 from offramp.app.security import reading
 from offramp.core.errors import BadInput, NotFound
+from offramp.dialect.codec import encode
 from offramp.discover.assign import Assigner
 from offramp.interchange import format_named
 from offramp.interchange.values import seconds
@@ -71,7 +70,7 @@ def export_calls(app: App, out: Path, name: str, chosen: Selection) -> Exported:
                 except ValueError:
                     left_out += 1
                     continue
-                file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+                file.write(encode(row) + b"\n")
                 written += 1
         draft.replace(out)
     finally:

@@ -10,7 +10,7 @@ import click
 from offramp.access.guard import check_binding
 from offramp.app import build
 from offramp.app.security import keys_of, leave_no_core
-from offramp.app.serving import Backstage
+from offramp.app.serving import Backstage, check_teachers
 from offramp.cli import options
 from offramp.core.timeslice import shorten
 from offramp.gateway.admin import Admin
@@ -52,6 +52,7 @@ def command(
         train__base=base,
         record__enabled=False if no_record else None,
     )
+    check_teachers(settings.gateway)
     configure_logs(settings.telemetry.log, level=logging.WARNING)
     leave_no_core()
     shorten(inherited=False)

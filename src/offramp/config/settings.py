@@ -11,6 +11,7 @@ import tomllib
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from offramp.core.errors import BadSetting
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ASSETS = Path(__file__).parent.parent / "assets"
+_HERE = ("127.0.0.1", "localhost", "::1", "0.0.0.0")  # noqa: S104 - compared with
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,16 @@ class GatewaySettings:
     proxy: str = ""
     trainable: bool = True
     anthropic_trainable: bool = True
+
+    def is_own(self, url: str) -> bool:
+        """Whether a URL is where this gateway listens."""
+        parts = urlsplit(url)
+        here = (*_HERE, self.host)
+        try:
+            return parts.hostname in here and parts.port == self.port
+        except ValueError:
+            # A port that is none; what opens the URL says so.
+            return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,19 @@ _PAIR = ("route", "dialect")
 _STATM = Path("/proc/self/statm")
 # What the recorder says that only ever grows; all else it says in numbers is a gauge.
 _GROWING = frozenset({"taken", "written", "failed", "dropped", "lost", "restarts"})
+_MEANINGS = {
+    "enabled": "Whether calls are recorded",
+    "taken": "Calls handed to the recorder",
+    "written": "Calls stored",
+    "waiting": "Calls handed over and not stored yet",
+    "failed": "Calls lost because they could not be read",
+    "dropped": "Calls lost because there was no room",
+    "dropped_bytes": "Bytes of the calls lost because there was no room",
+    "restarts": "Times the recorder was started again",
+    "lag_s": "Seconds that the oldest waiting call has waited",
+    "stalled": "Whether nothing can be stored at present",
+    "earlier_losses": "Calls lost by earlier runs of this installation",
+}
 
 
 def render(counters: Counters, recording: JsonObject) -> str:
@@ -78,7 +91,9 @@ def _recorder(recording: Mapping[str, object]) -> Iterator[str]:
             continue
         grows = key in _GROWING
         name = f"offramp_recorder_{key}_total" if grows else f"offramp_recorder_{key}"
-        yield from _one(name, "counter" if grows else "gauge", f"The recorder's {key}", value)
+        yield from _one(
+            name, "counter" if grows else "gauge", _MEANINGS.get(key, f"The recorder's {key}"), value
+        )
 
 
 def _process() -> Iterator[str]:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from offramp.core.call import Call
-from offramp.interchange.values import completion, message_of, messages_in, time_in, usage_of
+from offramp.interchange.values import (
+    completion,
+    conversation_of,
+    message_of,
+    messages_in,
+    time_in,
+    usage_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,11 +66,11 @@ class Chat:
         """See :class:`offramp.interchange.port.Format`.
 
         Raises:
-            ValueError: The call has no answer to learn from.
+            ValueError: The call has no messages, or no answer to learn from.
         """
         message = message_of(call.response)
         if message is None or call.status >= 400:
             raise ValueError("a failed call has no answer to learn from")
         answer = {key: value for key, value in message.items() if value is not None} | {"role": "assistant"}
         row = {key: call.request[key] for key in _WRITTEN if key in call.request}
-        return {"messages": [*(call.request.get("messages") or []), answer], **row}
+        return {"messages": [*conversation_of(call), answer], **row}

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from offramp.core.call import Call, Dialect
 from offramp.interchange import parts
-from offramp.interchange.values import completion, decoded, finish_of, message_of, seconds, usage_of
+from offramp.interchange.values import (
+    completion,
+    conversation_of,
+    decoded,
+    finish_of,
+    message_of,
+    seconds,
+    usage_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +76,9 @@ def span_of(call: Call, *, content: bool) -> JsonObject:
     Args:
         call: The call.
         content: Whether messages and tools go in; without them the span holds no text of the call.
+
+    Raises:
+        ValueError: The call has no messages that could go in.
     """
     model = str(call.request.get("model", ""))
     name = f"{_OPERATIONS[call.dialect]} {model}".strip()
@@ -119,7 +130,7 @@ def _content(call: Call) -> JsonObject:
     more = {key: value for key, value in call.request.items() if key not in _ELSEWHERE}
     answer = None if message is None else [parts.output_of(message, finish_of(call.response))]
     return {
-        "gen_ai.input.messages": _text([parts.input_of(m) for m in call.request.get("messages") or []]),
+        "gen_ai.input.messages": _text([parts.input_of(m) for m in conversation_of(call)]),
         "gen_ai.output.messages": None if answer is None else _text(answer),
         "gen_ai.tool.definitions": _text(call.request["tools"]) if "tools" in call.request else None,
         _MORE: _text(more) if more else None,

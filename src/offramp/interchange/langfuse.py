@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from offramp.core.call import Call
 from offramp.interchange.values import (
     completion,
+    conversation_of,
     decoded,
     finish_of,
     iso,
@@ -46,7 +47,7 @@ class Langfuse:
         """See :class:`offramp.interchange.port.Format`."""
         failed = call.status >= 400
         body = {key: call.request[key] for key in _BODY if key in call.request}
-        messages = call.request.get("messages") or []
+        messages = conversation_of(call)
         parameters = {
             key: value for key, value in call.request.items() if key not in (*_BODY, "messages", "model")
         }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from offramp.core.call import Call
 from offramp.interchange.values import (
     completion,
+    conversation_of,
     decoded,
     messages_in,
     seconds,
@@ -55,7 +56,9 @@ class LiteLLM:
 
     def write(self, call: Call) -> JsonObject:
         """See :class:`offramp.interchange.port.Format`."""
-        failed = call.status >= 400
+        failed, messages = call.status >= 400, conversation_of(call)
+        if not failed and "choices" not in call.response:
+            raise ValueError("the call has no completion")
         parameters = {k: v for k, v in call.request.items() if k not in ("messages", "model")}
         return {
             "id": call.id,
@@ -67,7 +70,7 @@ class LiteLLM:
             "endTime": call.at + call.latency_s,
             "model": call.request.get("model"),
             "model_parameters": parameters,
-            "messages": call.request.get("messages"),
+            "messages": messages,
             "response": call.response,
             "prompt_tokens": call.usage.prompt_tokens,
             "completion_tokens": call.usage.completion_tokens,

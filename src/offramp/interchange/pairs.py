@@ -31,12 +31,13 @@ class Pairs:
         """See :class:`offramp.interchange.port.Format`."""
         request, response = row["request"], row["response"]
         dialect = Dialect(row.get("dialect") or Dialect.CHAT)
-        if dialect is not Dialect.EMBEDDINGS:
+        if "dialect" not in row:
+            # What offramp recorded may be no conversation: a client can send anything.
             messages_in(request["messages"], "request.messages")
         if not isinstance(response, dict):
             raise TypeError("response has to be an object")
-        usage = response.get("usage") or {}
-        meta = row.get("meta") or {}
+        counted, meta = response.get("usage"), row.get("meta") or {}
+        usage = counted if isinstance(counted, dict) else {}
         at = time_in(row, _TIMES)
         yield Call(
             id=str(row.get("id") or ""),

@@ -98,13 +98,14 @@ def _content_from(parts: list[JsonObject]) -> Any:
         {"type": "text", "text": part.get("content", "")} if part.get("type") == "text" else part
         for part in parts
     ]
-    if all(part["type"] == "text" for part in made):
+    if all(part.get("type") == "text" for part in made):
         return text_of(made)
     return made
 
 
 def _calls(message: JsonObject) -> list[JsonObject]:
-    calls = list(message.get("tool_calls") or [])
+    made = message.get("tool_calls")
+    calls = list(made) if isinstance(made, list) else []
     if message.get("function_call"):
         calls.append({"function": message["function_call"]})
     return [

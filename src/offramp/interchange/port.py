@@ -47,5 +47,9 @@ class Format(Protocol):
         ...
 
     def write(self, call: Call) -> JsonObject:
-        """Return the row of a call."""
+        """Return the row of a call.
+
+        Raises:
+            ValueError: The format has no place for it.
+        """
         ...

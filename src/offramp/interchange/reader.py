@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from offramp.core.errors import BadInput, NotFound
 from offramp.core.json import digest
+from offramp.dialect.codec import decode, encode
 from offramp.interchange.formats import format_of
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ def read_calls(
 
 def _calls(line: bytes, number: int, path: Path, wanted: Format | None) -> list[Call]:
     try:
-        row: Any = orjson.loads(line)
+        row: Any = decode(line)
+        if row is None:
+            raise ValueError("not JSON")
         if _too_deep(row):
             raise BadInput(f"{path}, line {number} is nested too deeply.", hint=_LEAVE_OUT)
         found = wanted or format_of(row)
@@ -145,23 +147,28 @@ def _is_document(first: bytes) -> bool:
 
 
 def _elements(document: bytes, path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        value = orjson.loads(document)
-    except orjson.JSONDecodeError as error:
+    value = decode(document)
+    if value is None:
         # Arrays a line are broken lines, not one broken file.
         lines = [line for line in document.split(b"\n") if line.strip()]
         if len(lines) > 1 and document.lstrip()[:1] == b"[":
             yield from enumerate(lines, start=1)
             return
-        raise BadInput(f"{path} is no JSON: {error}.", hint="Export it again.") from error
+        raise BadInput(f"{path} is no JSON: {_fault_of(document)}.", hint="Export it again.")
     rows = value if isinstance(value, list) else [value]
     if not rows:
         yield 1, document
     for number, row in enumerate(rows, start=1):
-        yield number, orjson.dumps(row)
+        yield number, encode(row)
+
+
+def _fault_of(document: bytes) -> str:
+    try:
+        json.loads(document)
+    except (ValueError, RecursionError) as error:
+        return str(error)
+    return "it holds nothing"
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, orjson.JSONDecodeError):
-        return "not JSON"
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)

@@ -6,13 +6,13 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from offramp.core.call import Usage
+from offramp.core.call import Dialect, Usage
+from offramp.dialect.codec import encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from offramp.core.call import Call
     from offramp.core.json import JsonObject
 
 CHARACTERS_PER_TOKEN = 4
@@ -81,8 +81,10 @@ def usage_of(prompt: object, completion: object, request: JsonObject, response: 
         raise TypeError("the count of tokens has to be a number")
     if prompt:
         return Usage(int(prompt), int(completion) if isinstance(completion, int | float) else 0)
-    asked = len(orjson.dumps([request.get("messages"), request.get("tools")]))
-    said = len(orjson.dumps([choice.get("message") for choice in response.get("choices") or []]))
+    asked = len(encode([request.get("messages"), request.get("tools")]))
+    made = response.get("choices")
+    choices = made if isinstance(made, list) else []
+    said = len(encode([choice.get("message") for choice in choices if isinstance(choice, dict)]))
     return Usage(asked // CHARACTERS_PER_TOKEN, said // CHARACTERS_PER_TOKEN)
 
 
@@ -95,6 +97,20 @@ def messages_in(value: object, name: str) -> list[JsonObject]:
     if not isinstance(value, list) or not all(isinstance(message, dict) for message in value):
         raise TypeError(f"{name} has to be a list of messages")
     return value
+
+
+def conversation_of(call: Call) -> list[JsonObject]:
+    """Return the messages of a call that is to be written in a form for conversations.
+
+    Raises:
+        ValueError: It holds none: embeddings, and whatever a client sent that was no conversation.
+    """
+    messages = call.request.get("messages")
+    if call.dialect is Dialect.EMBEDDINGS or not isinstance(messages, list) or not messages:
+        raise ValueError("the call has no messages")
+    if not all(isinstance(message, dict) for message in messages):
+        raise ValueError("the call's messages are none")
+    return messages
 
 
 def completion(message: JsonObject, *, finish: str | None = None, **fields: Any) -> JsonObject:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from offramp.app import build
 from offramp.app.doctor import Finding, Level, examine, machine, store, teacher
 from offramp.config import Settings, load
 
@@ -177,6 +178,17 @@ def test_a_key_that_others_can_read_is_a_failure(settings: Settings) -> None:
     found = store.rights(settings)
     assert found.level is Level.FAIL
     assert f"chmod go-rwx {settings.key_path}" in found.hint
+
+
+def test_a_key_of_another_store_is_a_failure_in_one_sentence(settings: Settings) -> None:
+    for home in ("other", "home"):
+        app = build(replace(settings, home=settings.home.with_name(home)))
+        app.store.put("note", "n", {"a": 1})
+        app.close()
+    settings.key_path.write_bytes((settings.home.with_name("other") / "master.key").read_bytes())
+    found = store.store(settings)
+    assert (found.level, found.found) == (Level.FAIL, "The key does not open this store")
+    assert found.hint
 
 
 def test_a_lack_of_shared_memory_is_noticed(settings: Settings, tmp_path: Path) -> None:

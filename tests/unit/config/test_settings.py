@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from offramp.config import Settings, load
+from offramp.config import GatewaySettings, Settings, load
 from offramp.core.errors import BadSetting
 
 
@@ -61,3 +61,17 @@ def test_a_boolean_is_no_number(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text("[certify]\nalpha = true\n")
     with pytest.raises(BadSetting, match="is no float"):
         load(tmp_path / "s.toml", {})
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:99/v1", "http://localhost:99", "http://[::1]:99/v1", "http://gw:99"]
+)
+def test_the_gateway_knows_its_own_address(url: str) -> None:
+    assert GatewaySettings(host="gw", port=99).is_own(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:98/v1", "http://other:99", "http://localhost:none", "gw", ""]
+)
+def test_other_addresses_are_not_its_own(url: str) -> None:
+    assert not GatewaySettings(host="gw", port=99).is_own(url)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from offramp.gateway.counters import BOUNDS_S, Counters, Metric
 from offramp.gateway.course import Course
 from offramp.gateway.exposition import render
 from offramp.gateway.wire import Asked
+from offramp.record.stats import TapStats
 
 _NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _SAMPLE = re.compile(rf"({_NAME})(?:\{{(.*)\}})? ([0-9.e+-]+)")
@@ -109,6 +111,13 @@ def test_what_the_recorder_says_in_numbers_is_shown() -> None:
     assert samples["offramp_recorder_taken_total"] == [({}, 7)]
     assert samples["offramp_recorder_lag_s"] == [({}, 0.25)]
     assert samples["offramp_recorder_enabled"] == [({}, 1)]
+
+
+def test_every_number_of_the_recorder_is_explained() -> None:
+    recording = {name: value for name, value in asdict(TapStats()).items() if not isinstance(value, str)}
+    shown = render(Counters(), recording | {"enabled": True})
+    assert "The recorder's" not in shown
+    assert "# HELP offramp_recorder_dropped_total Calls lost because there was no room." in shown
 
 
 def test_the_process_shows_its_memory_and_cpu() -> None:

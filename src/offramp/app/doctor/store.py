@@ -38,7 +38,7 @@ def store(settings: Settings) -> Finding:
         count = app.store.count()
         last = max((call.at for call in app.store.calls(since=time.time() - _DAY_S, limit=1)), default=0.0)
     except OfframpError as error:
-        return failure("store", error.message, error.hint)
+        return failure("store", error.message.rstrip("."), error.hint)
     finally:
         app.close()
     found = f"{count} calls in {settings.store_path}"

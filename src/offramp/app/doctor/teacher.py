@@ -35,7 +35,7 @@ def probed(name: str, url: str, settings: Settings) -> Finding:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return failure(name, f"{url!r} is no http or https URL", "Set [gateway] upstream.")
-    if _is_own(parts, settings):
+    if settings.gateway.is_own(url):
         return failure(
             name,
             f"{url} is offramp itself: calls would go round in circles",
@@ -91,11 +91,6 @@ def _get(parts: SplitResult, path: str) -> tuple[int, float]:
     return response.status, ahead
 
 
-def _is_own(parts: SplitResult, settings: Settings) -> bool:
-    local = ("127.0.0.1", "localhost", "::1", "0.0.0.0", settings.gateway.host)  # noqa: S104 - compared
-    return parts.hostname in local and parts.port == settings.gateway.port
-
-
 def agents(settings: Settings) -> Finding:
     """Are this shell's agents sent here?"""
     own = f"http://{settings.gateway.host}:{settings.gateway.port}"
@@ -104,10 +99,9 @@ def agents(settings: Settings) -> Finding:
         return warning(
             "agents", "OPENAI_BASE_URL is not set in this shell", f"For the agents: OPENAI_BASE_URL={own}/v1."
         )
-    parts = urlsplit(told)
-    if not _is_own(parts, settings):
+    if not settings.gateway.is_own(told):
         return warning("agents", f"OPENAI_BASE_URL is {told}, not offramp", f"Set it to {own}/v1.")
-    if parts.path.rstrip("/") != "/v1":
+    if urlsplit(told).path.rstrip("/") != "/v1":
         return warning("agents", f"OPENAI_BASE_URL is {told}, which lacks /v1", f"Set it to {own}/v1.")
     return well("agents", f"OPENAI_BASE_URL is {told}")
 
