@@ -16,7 +16,7 @@ from offramp.app.teacher import open_teacher
 from offramp.app.worker_process import WorkerProcess
 from offramp.certify.agreement import agree
 from offramp.core.call import OutputType
-from offramp.core.errors import BadSetting, EngineError
+from offramp.core.errors import EngineError
 from offramp.discover.assign import Assigner
 from offramp.loop import state
 from offramp.record.folder import ring_folders
@@ -187,21 +187,6 @@ class Backstage:
         self.router.deploy(wanted)
         self._deployed = wanted
         log.info("Live: %s", ", ".join(deployment.specialist for deployment in wanted) or "nothing")
-
-
-def check_teachers(gateway: GatewaySettings) -> None:
-    """Refuse a teacher that is this gateway: every call would go round until no connection is left.
-
-    Raises:
-        BadSetting: One of the teachers' URLs is the address to listen on.
-    """
-    for name in ("upstream", "anthropic"):
-        url = getattr(gateway, name)
-        if gateway.is_own(url):
-            raise BadSetting(
-                f"gateway.{name} is {url}, which is where offramp itself listens.",
-                hint="Set it to the LLM's address, or listen on another port: --port.",
-            )
 
 
 def _watch() -> ModuleType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from offramp.config import proxy_for
+from offramp.core.errors import BadSetting
 from offramp.upstream.opening import open_upstream
 from offramp.upstream.port import Timeouts
 
@@ -32,3 +33,18 @@ def open_teacher(
         client="aiohttp" if settings.client == "aiohttp" else "pool",
         proxy=settings.proxy or proxy_for(url) or None,
     )
+
+
+def check_teachers(gateway: GatewaySettings) -> None:
+    """Refuse a teacher that is this gateway: every call would go round until no connection is left.
+
+    Raises:
+        BadSetting: One of the teachers' URLs is the address to listen on.
+    """
+    for name in ("upstream", "anthropic"):
+        url = getattr(gateway, name)
+        if gateway.is_own(url):
+            raise BadSetting(
+                f"gateway.{name} is {url}, which is where offramp itself listens.",
+                hint="Set it to the LLM's address, or listen on another port: --port.",
+            )

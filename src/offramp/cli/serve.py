@@ -10,7 +10,8 @@ import click
 from offramp.access.guard import check_binding
 from offramp.app import build
 from offramp.app.security import keys_of, leave_no_core
-from offramp.app.serving import Backstage, check_teachers
+from offramp.app.serving import Backstage
+from offramp.app.teacher import check_teachers
 from offramp.cli import options
 from offramp.core.timeslice import shorten
 from offramp.gateway.admin import Admin
@@ -59,11 +60,7 @@ def command(
     app = build(settings)
 
     def ready(address: Address) -> None:
-        if as_json:
-            click.echo(json.dumps({"url": address.url, "upstream": settings.gateway.upstream}))
-            return
-        click.echo(f"offramp forwards {address.url}/v1 to {settings.gateway.upstream}.")
-        click.echo(f"Set OPENAI_BASE_URL={address.url}/v1 for your agents. Stop with Ctrl-C.")
+        click.echo(_announcement(address.url, settings.gateway.upstream, as_json=as_json))
 
     async def serving() -> None:
         async with Backstage(app) as backstage:
@@ -89,3 +86,12 @@ def command(
         run(serving())
     finally:
         app.close()
+
+
+def _announcement(url: str, upstream: str, *, as_json: bool) -> str:
+    if as_json:
+        return json.dumps({"url": url, "upstream": upstream})
+    return (
+        f"offramp forwards {url}/v1 to {upstream}.\n"
+        f"Set OPENAI_BASE_URL={url}/v1 for your agents. Stop with Ctrl-C."
+    )
