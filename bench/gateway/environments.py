@@ -26,10 +26,12 @@ class Environment:
     Attributes:
         name: Name of the peer: ``requirements-<name>.txt`` says what is in it.
         cache: Folder of all environments.
+        listed: Folder of that file.
     """
 
     name: str
     cache: Path
+    listed: Path = _REQUIREMENTS
 
     @property
     def folder(self) -> Path:
@@ -78,7 +80,7 @@ class Environment:
     @property
     def requirements(self) -> Path:
         """The pinned requirements."""
-        return _REQUIREMENTS / f"requirements-{self.name}.txt"
+        return self.listed / f"requirements-{self.name}.txt"
 
     @staticmethod
     def _run(argv: list[str]) -> str:

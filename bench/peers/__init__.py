@@ -1,0 +1,1 @@
+"""The certified takeover beside its peers: same calls, same splits, same promise."""
