@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bench.peers.splits import dataset_of
 
 from offramp.certify.certificate import certify_group, certify_task
 from offramp.certify.terms import Terms
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from offramp.core.call import Answer
     from offramp.core.certificate import Certificate
-    from offramp.core.dataset import Dataset, Item
+    from offramp.core.dataset import Item
     from offramp.loop.score import Scores
 
     Bools = NDArray[np.bool_]
@@ -56,7 +55,6 @@ class Proof:
 
     Attributes:
         student: The chosen student.
-        dataset: Its calls.
         validation: Held-out confidences of the validation calls.
         calibration: Confidences of the calibration calls.
         test: Confidences of the test calls.
@@ -64,7 +62,6 @@ class Proof:
     """
 
     student: Student
-    dataset: Dataset
     validation: ScoredCalls
     calibration: ScoredCalls
     test: ScoredCalls
@@ -88,8 +85,7 @@ def prove(students: Sequence[Student], drawn: Split, traffic: Traffic, alpha: fl
         The proof, or why the LLM stays before calibration calls are looked at.
     """
     assert traffic.unit is not None, "only convertible traffic has students"
-    dataset = dataset_of(traffic, drawn)
-    sessions = [row.call.session for row in dataset.parts["validation"]]
+    sessions = [row.call.session for row in drawn.dataset.parts["validation"]]
     held_out = {one.kind: held_out_confidence(one.scores["validation"], sessions) for one in students}
     trials = [_trial(one, held_out[one.kind], alpha) for one in students]
     chosen = choose(trials)
@@ -98,7 +94,7 @@ def prove(students: Sequence[Student], drawn: Split, traffic: Traffic, alpha: fl
         return "keep the LLM: on validation no student is worth it"
     confidence = fit_confidence(student.scores["validation"])
     validation, calibration, test = (
-        _scored(dataset.parts[part], given, student.scores[part])
+        _scored(drawn.dataset.parts[part], given, student.scores[part])
         for part, given in (
             ("validation", held_out[student.kind]),
             ("calibration", confidence.of(student.scores["calibration"])),
@@ -111,7 +107,7 @@ def prove(students: Sequence[Student], drawn: Split, traffic: Traffic, alpha: fl
         certificate = certify_group(versions, student.kind, validation, calibration, terms)
     else:
         certificate = certify_task(next(iter(versions.items())), student.kind, validation, calibration, terms)
-    return Proof(student, dataset, validation, calibration, test, certificate)
+    return Proof(student, validation, calibration, test, certificate)
 
 
 def prove_each(proof: Proof, traffic: Traffic, alpha: float) -> dict[str, Certificate]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from offramp.engine.embedder import Embedder
 
 ALPHAS = (0.02, 0.05, 0.1)
-KINDS = ("classifier", "extractive")
+KINDS = ("template", "classifier", "extractive")
 """Students of offramp, and of the tuned threshold."""
 
 DEVICE = "cpu-laptop"

@@ -32,11 +32,13 @@ class Split:
         number: Its number, from 0: the seed of the draw.
         parts: Calls by part. No session and no near-duplicate is in two of them.
         set_apart: Calls left out because a near-duplicate stands in an earlier part.
+        dataset: The same split as offramp's training takes it: the calls it keeps, rendered its way.
     """
 
     number: int
     parts: Mapping[str, tuple[Item, ...]]
     set_apart: int
+    dataset: Dataset
 
     @property
     def fingerprint(self) -> str:
@@ -61,14 +63,13 @@ def draw(traffic: Traffic, number: int, shares: Shares = SHARES) -> Split:
     moved = [replace(row, call=replace(row.call, at=float(at[session_of(row)]))) for row in traffic.rows]
     parts, repeats = set_apart(split(moved, shares))
     require_clean(find_leakage(parts, repeats))
-    return Split(number, parts, sum(map(len, repeats.values())))
+    return Split(number, parts, sum(map(len, repeats.values())), _dataset(traffic, parts))
 
 
-def dataset_of(traffic: Traffic, drawn: Split) -> Dataset:
-    """Return a split as offramp's training takes it: the calls it keeps, rendered its way."""
+def _dataset(traffic: Traffic, rows: Mapping[str, tuple[Item, ...]]) -> Dataset:
     parts = {
-        name: tuple(traffic.kept[row.call.id] for row in rows if row.call.id in traffic.kept)
-        for name, rows in drawn.parts.items()
+        name: tuple(traffic.kept[row.call.id] for row in part if row.call.id in traffic.kept)
+        for name, part in rows.items()
     }
     tasks = tuple(task.id for task in traffic.unit.tasks) if traffic.unit else ()
     facts = {

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bench.peers.splits import dataset_of
 
 from offramp.core.errors import EngineError
 from offramp.core.json import digest
 from offramp.engine.specialist import TaskRequest
-from offramp.loop.ladder import Brief, Workshop, make, open_specialist
+from offramp.loop.ladder import Brief, Tools, Workshop, make, open_specialist
 from offramp.loop.score import Scores, score
 
 if TYPE_CHECKING:
@@ -30,12 +29,13 @@ if TYPE_CHECKING:
     from offramp.engine.specialist import Specialist
 
 SCORED = ("validation", "calibration", "test")
-TIMED = 100
+TIMED = 40
 """Test calls answered one at a time for the latency figures."""
 
 _FIELDS = ("features", "similarity", "answered", "loss")
 _SOURCES = {
     "cache": ("engine/cache_specialist.py",),
+    "template": ("engine/template_specialist.py", "train/template.py", "train/values.py"),
     "classifier": ("engine/label_specialist.py", "engine/classifier.py", "train/classifier.py"),
     "extractive": ("engine/extractive*.py", "train/extractive*.py"),
 }
@@ -93,14 +93,16 @@ class School:
 
     def _trained(self, kind: str, traffic: Traffic, drawn: Split) -> Student:
         assert traffic.unit is not None, "students are trained for convertible traffic only"
-        dataset = dataset_of(traffic, drawn)
+        dataset = drawn.dataset
         with tempfile.TemporaryDirectory() as folder:
             workshop = Workshop(Path(folder), self.known, _no_engine, _no_adapter, base="")
             started = time.process_time()
             specialist = make(kind, Brief(traffic.unit, dataset), workshop)
             train_s = time.process_time() - started
             scores = {part: score(specialist, dataset.parts[part]) for part in SCORED}
-            alone = open_specialist(Path(folder) / specialist.card.id, self.embedder, _no_engine)
+            alone = open_specialist(
+                Path(folder) / specialist.card.id, Tools(lambda: self.embedder, _no_engine)
+            )
             requests = [TaskRequest(row.task, row.call.request) for row in dataset.parts["test"][:TIMED]]
             alone.consider(requests[:1])
             ms = tuple(_timed(alone, one) for one in requests)

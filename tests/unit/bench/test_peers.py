@@ -9,7 +9,7 @@ from bench.peers import tables, targets
 from bench.peers.gates import Decided, joined, loosest
 from bench.peers.measure import ALPHAS, OFFRAMP, TRACER, Measured, MemberView
 from bench.peers.outcomes import Outcome, summarise
-from bench.peers.splits import dataset_of, draw
+from bench.peers.splits import draw
 from bench.peers.students import made_by
 from bench.peers.traffic import Source, Traffic, class_of, embedded_text, load
 from hypothesis import given
@@ -54,7 +54,7 @@ def test_a_split_is_the_same_again_and_another_one_is_another(traffic: Traffic) 
 
 def test_students_learn_from_the_very_calls_of_the_split(traffic: Traffic) -> None:
     drawn = draw(traffic, 0, SHARES)
-    dataset = dataset_of(traffic, drawn)
+    dataset = drawn.dataset
     assert [item.call.id for item in dataset.parts["test"]] == [row.call.id for row in drawn.parts["test"]]
     assert dataset.parts["train"][0].example.prompt.startswith(f"{traffic.tasks[0].slug}: ")
 
