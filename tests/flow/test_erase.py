@@ -260,11 +260,13 @@ def test_what_holds_words_of_calls_goes_at_once(
 
 def test_a_half_written_folder_of_words_goes_too(office: Office, run: Callable[..., JsonObject]) -> None:
     night(office, "classifier")
-    half = office.home / "specialists" / "template-0123456789"
-    half.mkdir()
-    (half / "templates.json").write_text("[]")
-    assert half.name in run("--subject", JANE)["retired"]
-    assert not half.exists()
+    for name in ("template-0123456789", "probe-x1y2"):
+        half = office.home / "specialists" / name
+        half.mkdir()
+        (half / "templates.json").write_text("[]")
+    told = run("--subject", JANE)
+    assert {"template-0123456789", "probe-x1y2"} <= set(told["retired"])
+    assert {path.name.partition("-")[0] for path in half.parent.iterdir()} == {"classifier"}
 
 
 def test_on_demand_every_specialist_goes_at_once(office: Office, run: Callable[..., JsonObject]) -> None:

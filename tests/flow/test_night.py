@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from offramp.app.decisions import decisions
 from offramp.app.summary import summarise
 from offramp.config import Settings
 from offramp.core.errors import BadInput, NotFound
@@ -15,6 +16,7 @@ from offramp.loop import state
 from offramp.loop.ladder import Workshop
 from offramp.loop.night import Goal
 from offramp.loop.pipeline import SHARES, Stages, find_tasks, run_night
+from offramp.select import KINDS
 from offramp.storage.sqlite import SqliteStore
 from offramp.testing.embedder import HashEmbedder
 from offramp.testing.engine import FakeTraining, RuleEngine
@@ -56,6 +58,7 @@ class World:
     training: FakeTraining = field(default_factory=FakeTraining)
     said: list[str] = field(default_factory=list)
     engines: int = 0
+    kinds: tuple[str, ...] = KINDS
 
     def record(self, *kinds: str, sessions: int = SESSIONS, seed: int = 0, first: int = 0) -> None:
         agent = Agent(seed)
@@ -69,7 +72,9 @@ class World:
     def night(self, *, task: str | None = None, goal: Goal | None = None) -> list[Conversion]:
         stages = Stages()
         found = find_tasks(self.store, stages, self.said.append)
-        workshop = Workshop(self.folder, HashEmbedder(), self.engine, self.training, "nano", lambda: 7.0)
+        workshop = Workshop(
+            self.folder, HashEmbedder(), self.engine, self.training, "nano", lambda: 7.0, self.kinds
+        )
         goal = goal or Goal(ALPHA, DELTA)
         return run_night(self.store, found, workshop, goal, stages, self.said.append, task=task)
 
@@ -116,7 +121,8 @@ def test_the_same_night_on_sqlite_leaves_the_same_documents(world: World, tmp_pa
             conversion.pop("seconds")
             conversion.pop("seconds_per_call")
             for trial in (conversion["chosen"], *conversion["trials"]):
-                trial.pop("seconds")
+                for timed in ("seconds", "per_call", "usd_per_1000"):
+                    trial.pop(timed)
     assert left == right
     on_disk.store.close()
 
@@ -172,6 +178,26 @@ def test_a_summary_says_what_became_of_every_task(world: World, tmp_path: Path) 
     assert 0 < summary.plan["costs"]["llm_only"] < summary.plan["costs"]["with_offramp"]
 
 
+def test_what_templates_solve_is_not_trained_for(world: World) -> None:
+    world.record("light", "play")
+    (conversion,) = world.night()
+    assert conversion.chosen.kind == "template"
+    (left,) = [trial.note for trial in conversion.trials if trial.kind == "lora"]
+    assert "could answer" in left
+    assert world.training.runs == 0
+
+
+def test_the_choice_and_its_reasons_are_stored(world: World) -> None:
+    world.record("light", "play", "steer")
+    (conversion,) = world.night(goal=Goal(0.15, DELTA))
+    (decision,) = decisions(world.store)
+    assert decision.chosen == conversion.chosen.kind == decision.considered[0].kind
+    assert {one.kind for one in decision.considered} == set(KINDS)
+    assert all(one.reason for one in decision.considered)
+    assert decision.considered[0].reason.startswith("chosen: ")
+    assert all(one.per_call > 0 for one in decision.considered if one.measured)
+
+
 def test_every_night_spends_from_the_same_delta(world: World) -> None:
     world.record("route")
     deltas = [world.night()[0].certificate for _ in range(3)]
@@ -189,6 +215,7 @@ def test_units_of_one_night_share_its_delta(world: World) -> None:
 
 
 def test_an_interrupted_night_leaves_the_store_and_the_next_one_works(world: World) -> None:
+    world.kinds = ("cache", "lora")
     world.record("light", "play")
     world.training.trouble = KeyboardInterrupt()
     before = world.documents()
@@ -203,6 +230,7 @@ def test_an_interrupted_night_leaves_the_store_and_the_next_one_works(world: Wor
 
 
 def test_the_same_data_opens_the_same_specialist_again(world: World) -> None:
+    world.kinds = ("cache", "lora")
     world.record("light", "play")
     (first,) = world.night()
     (second,) = world.night()

@@ -72,8 +72,8 @@ class Concerned:
 
     @property
     def is_copy(self) -> bool:
-        """Whether it keeps words of single training calls."""
-        return self.kind in VERBATIM
+        """Whether it keeps words of single training calls, as what was left unfinished may."""
+        return not self.kind or self.kind in VERBATIM
 
 
 @dataclass(frozen=True, slots=True)

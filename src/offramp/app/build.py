@@ -112,8 +112,13 @@ class App:
     @property
     def tools(self) -> Tools:
         """What specialists are opened with; nothing is loaded before it is needed."""
+        server, cheaper = self._asked()
         tools: Tools = heavy("offramp.loop.ladder").Tools(
-            lambda: self.embedder, lambda: self.engine, self.settings.train.base, *self._asked()
+            lambda: self.embedder,
+            lambda: self.engine,
+            base=self.settings.train.base,
+            server=server,
+            cheaper=cheaper,
         )
         return tools
 
@@ -151,6 +156,7 @@ class App:
             kinds=heavy("offramp.app.kinds").kinds_of(self.settings),
             server=server,
             cheaper=cheaper,
+            site=heavy("offramp.app.sites").site_maker(self.settings),
             say=say,
             threads=self.settings.train.threads,
             seed=self.settings.train.seed,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from offramp.app import build
+from offramp.app.decisions import decisions, render_decisions
 from offramp.app.kinds import kinds_of
 from offramp.app.security import reading
 from offramp.app.summary import summarise
@@ -51,10 +54,12 @@ def command(
         goal = Goal(settings.certify.alpha, settings.certify.delta, seed=settings.train.seed)
         run_night(store, found, app.workshop(say), goal, stages, say, task=task)
         summary = summarise(app.store, settings, seconds=stages.seconds)
+        decided = decisions(app.store)
     finally:
         app.close()
     if as_json:
-        echo_json(summary.to_dict())
+        echo_json({**summary.to_dict(), "decisions": [asdict(one) for one in decided]})
         return
     click.echo(render_table(summary))
+    click.echo(f"Candidates, measured on validation calls\n{render_decisions(decided)}")
     click.echo("\nNext: offramp promote")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from offramp.core.errors import EngineError, OfframpError
 from offramp.core.json import digest
-from offramp.engine.specialist import Card
+from offramp.engine.specialist import CARD, Card
 from offramp.loop.candidates import CANDIDATES, candidate_of
 from offramp.loop.workshop import Brief, Tools, Workshop
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from offramp.engine.specialist import Specialist
     from offramp.loop.candidates import Candidate
 
-__all__ = ["Brief", "Tools", "Workshop", "make", "open_specialist"]
+__all__ = ["Brief", "Tools", "Workshop", "make", "open_specialist", "was_made"]
 
 
 def make(kind: str, brief: Brief, workshop: Workshop) -> Specialist:
@@ -31,10 +31,16 @@ def make(kind: str, brief: Brief, workshop: Workshop) -> Specialist:
         raise OfframpError(reason)
     card = _card(candidate, brief, workshop)
     folder = workshop.folder / card.id
-    if (folder / "specialist.json").exists():
+    if (folder / CARD).exists():
         return candidate.open(folder, workshop.tools)
     folder.mkdir(parents=True, exist_ok=True)
     return candidate.make(card, folder, brief, workshop)
+
+
+def was_made(kind: str, brief: Brief, workshop: Workshop) -> bool:
+    """Whether the same data made this kind of candidate before."""
+    card = _card(candidate_of(kind), brief, workshop)
+    return (workshop.folder / card.id / CARD).exists()
 
 
 def open_specialist(folder: Path, tools: Tools) -> Specialist:

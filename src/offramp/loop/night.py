@@ -15,10 +15,12 @@ from offramp.certify.terms import Terms, spend
 from offramp.certify.units import ScoredCalls
 from offramp.core.errors import OfframpError
 from offramp.core.ladder import LADDER
+from offramp.loop.candidates import candidate_of
 from offramp.loop.ladder import make
+from offramp.loop.race import is_slow, left_out
 from offramp.loop.score import Confidence, Scores, fit_confidence, held_out_confidence, score
 from offramp.loop.workshop import Brief
-from offramp.select import Trial, choose, expected_coverage
+from offramp.select import Trial, choose, expected_coverage, explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,12 +124,15 @@ def _convert(
     started = time.perf_counter()
     candidates, failed = _tried(unit, dataset, workshop, (goal.alpha, delta), say)
     chosen = choose([candidate.trial for candidate in candidates])
-    trials = (*(candidate.trial for candidate in candidates), *failed)
+    winner = next((candidate for candidate in candidates if candidate.trial is chosen), None)
+    explained = explain([candidate.trial for candidate in candidates], chosen)
+    trials = (*explained, *failed)
     seconds = {"train": time.perf_counter() - started}
-    if chosen.kind == "keep_llm":
+    if winner is None:
         say(f"  {unit.name}: no candidate is worth it; keep the LLM")
         return Conversion(unit, chosen, trials, card=dataset.card, seconds=seconds)
-    winner = next(candidate for candidate in candidates if candidate.trial is chosen)
+    chosen = next(trial for trial in explained if trial.kind == chosen.kind)
+    say(f"  {unit.name}: {chosen.kind} {chosen.verdict}")
     started = time.perf_counter()
     terms = Terms(alpha=goal.alpha, delta=delta, seed=goal.seed)
     proven = _proven(unit, dataset, winner, terms)
@@ -153,25 +158,49 @@ def _convert(
 def _tried(
     unit: Unit, dataset: Dataset, workshop: Workshop, bound: tuple[float, float], say: Say
 ) -> tuple[list[_Candidate], list[Trial]]:
+    """Try the quick kinds, then of the slow ones those that a race on a part of the calls lets through."""
     brief = Brief(unit, dataset)
-    candidates: list[_Candidate] = []
-    failed: list[Trial] = []
-    for kind in sorted(workshop.kinds, key=LADDER.index):
-        started = time.perf_counter()
-        rows = _part(dataset, "validation", kind)
-        try:
-            candidate = _measured(kind, brief, rows, workshop, bound)
-        except OfframpError as error:
-            failed.append(Trial(kind, 0, 0.0, 0.0, time.perf_counter() - started, str(error)))
-            say(f"  {unit.name}: {kind} not tried: {error}")
-            continue
-        candidates.append(candidate)
+    kinds = sorted(workshop.kinds, key=LADDER.index)
+    slow = [kind for kind in kinds if is_slow(kind)]
+    tries = _Tries(brief, workshop, bound, say)
+    for kind in kinds:
+        if kind not in slow:
+            tries.run(kind)
+    measured = [candidate.trial for candidate in tries.candidates]
+    left = left_out(slow, brief, workshop, measured, bound[0], say)
+    for kind in slow:
+        tries.run(kind, left.get(kind, ""))
+    return tries.candidates, tries.failed
+
+
+class _Tries:
+    """Candidates of one unit: those that were measured, and those that were not."""
+
+    def __init__(self, brief: Brief, workshop: Workshop, bound: tuple[float, float], say: Say) -> None:
+        self._brief, self._workshop, self._bound, self._say = brief, workshop, bound, say
+        self.candidates: list[_Candidate] = []
+        self.failed: list[Trial] = []
+
+    def run(self, kind: str, reason: str = "") -> None:
+        """Try a kind, unless there is a reason not to."""
+        started, name = time.perf_counter(), self._brief.unit.name
+        rows = _part(self._brief.dataset, "validation", kind)
+        candidate: _Candidate | None = None
+        if not reason:
+            try:
+                candidate = _measured(kind, self._brief, rows, self._workshop, self._bound)
+            except OfframpError as error:
+                reason = str(error)
+        if candidate is None:
+            self.failed.append(Trial(kind, 0, 0.0, 0.0, time.perf_counter() - started, reason))
+            self._say(f"  {name}: {kind} not tried: {reason}")
+            return
+        self.candidates.append(candidate)
         trial = candidate.trial
-        say(
-            f"  {unit.name}: {kind} agrees on {trial.agreement:.1%} of {trial.calls} validation calls, "
+        self._say(
+            f"  {name}: {kind} agrees on {trial.agreement:.1%} of {trial.calls} validation calls, "
             f"could answer {trial.coverage:.0%} ({trial.seconds:.0f} s)"
         )
-    return candidates, failed
 
 
 def _measured(
@@ -181,7 +210,9 @@ def _measured(
         raise OfframpError("no validation call is left that does not repeat a training call")
     started = time.perf_counter()
     specialist = make(kind, brief, workshop)
+    made = time.perf_counter()
     scores = score(specialist, rows)
+    per_call = (time.perf_counter() - made) / len(rows)
     confidence = held_out_confidence(scores, [row.call.session for row in rows])
     trial = Trial(
         kind=kind,
@@ -189,8 +220,18 @@ def _measured(
         agreement=1.0 - float(scores.loss.mean()) if len(scores) else 0.0,
         coverage=expected_coverage(confidence, scores.loss, *bound),
         seconds=time.perf_counter() - started,
+        per_call=per_call,
+        usd_per_1000=_usd_per_1000(kind, brief, workshop, per_call, len(rows)),
     )
     return _Candidate(trial, specialist, scores, confidence)
+
+
+def _usd_per_1000(kind: str, brief: Brief, workshop: Workshop, per_call: float, calls: int) -> float:
+    """What 1,000 calls cost where the workshop's specialists are to run, with the seconds measured here."""
+    if workshop.site is None:
+        return 0.0
+    running = candidate_of(kind).running(workshop.site(brief.train))
+    return 1000 * running.timed(per_call, calls).usd
 
 
 def _part(dataset: Dataset, part: str, kind: str) -> Sequence[Item]:

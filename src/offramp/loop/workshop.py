@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from offramp.engine.chat import Chat
     from offramp.engine.embedder import Embedder
     from offramp.engine.port import Engine
+    from offramp.loop.candidates.running import Site
     from offramp.select import Unit
 
 
@@ -89,6 +90,8 @@ class Workshop:
         trainers: Training methods of other kinds that train, by kind.
         server: The OpenAI-compatible server whose model is prompted in the base's place.
         cheaper: The provider's cheaper model.
+        site: Describes where specialists are to run by some calls, for what they cost; None where that is
+            nobody's question.
         say: Told what is going on while something trains, a line at a time.
         threads: Threads that training may use.
         seed: Seed of everything drawn in training.
@@ -104,6 +107,7 @@ class Workshop:
     trainers: Mapping[str, TrainAdapter] = field(default_factory=dict)
     server: Asked = Asked()
     cheaper: Asked = Asked()
+    site: Callable[[Sequence[Item]], Site] | None = None
     say: Callable[[str], None] = lambda _: None
     threads: int = 1
     seed: int = 0
@@ -111,7 +115,13 @@ class Workshop:
     @property
     def tools(self) -> Tools:
         """What the specialists made here are opened with."""
-        return Tools(lambda: self.embedder, self.engine, self.base, self.server, self.cheaper)
+        return Tools(
+            lambda: self.embedder,
+            self.engine,
+            base=self.base,
+            server=self.server,
+            cheaper=self.cheaper,
+        )
 
     def trainer(self, kind: str) -> TrainAdapter | None:
         """Return the training method of a kind, None where it has none here."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,12 @@ KINDS = ("cache", "template", "classifier", "lora")
 """What a night tries without being asked to."""
 
 MARGIN = 0.02
+"""How much less coverage than the best's is still good enough for a candidate that costs less to run."""
+
 LEAST_COVERAGE = 0.02
+
+DRAWS = 100
+"""Times that sessions are drawn anew for a range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,10 @@ class Trial:
         agreement: Share of them it answers as the teacher did.
         coverage: Share it is expected to be certified for (see `expected_coverage`).
         seconds: Time spent on training and measuring it.
-        note: Why it was not tried, where it was not.
+        note: Why it was not tried, or not to the end.
+        per_call: Measured seconds of one answer, asked in batches.
+        usd_per_1000: What 1,000 calls cost: the device while it is busy, and what a provider bills.
+        verdict: What the choice made of it, in words.
     """
 
     kind: str
@@ -41,6 +49,9 @@ class Trial:
     coverage: float
     seconds: float
     note: str = ""
+    per_call: float = 0.0
+    usd_per_1000: float = 0.0
+    verdict: str = ""
 
 
 def expected_coverage(
@@ -70,6 +81,40 @@ def expected_coverage(
     return float(answered[passing[-1]] / len(order)) if len(passing) else 0.0
 
 
+def coverage_range(
+    confidence: NDArray[np.float64],
+    loss: NDArray[np.float64],
+    sessions: Sequence[str],
+    bound: tuple[float, float],
+    *,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Estimate between which values `expected_coverage` lies, by drawing the sessions anew.
+
+    Args:
+        confidence: Shape (calls,).
+        loss: Shape (calls,).
+        sessions: Session of each call; calls of one session are drawn together, for they resemble each other.
+        bound: Alpha and delta.
+        seed: Seed of the draws.
+
+    Returns:
+        The 5 % and the 95 % quantile.
+    """
+    if not len(confidence):
+        return 0.0, 0.0
+    rows: dict[str, list[int]] = {}
+    for row, session in enumerate(sessions):
+        rows.setdefault(session, []).append(row)
+    groups = [np.array(found) for _, found in sorted(rows.items())]
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(DRAWS):
+        drawn = np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))])
+        found.append(expected_coverage(confidence[drawn], loss[drawn], *bound))
+    return float(np.quantile(found, 0.05)), float(np.quantile(found, 0.95))
+
+
 def choose(trials: Sequence[Trial]) -> Trial:
     """Take the cheapest candidate within a margin of the best coverage.
 
@@ -82,3 +127,27 @@ def choose(trials: Sequence[Trial]) -> Trial:
     best = max(trial.coverage for trial in tried)
     near = [trial for trial in tried if trial.coverage >= best - MARGIN]
     return min(near, key=lambda trial: LADDER.index(trial.kind))
+
+
+def explain(trials: Sequence[Trial], chosen: Trial) -> list[Trial]:
+    """Write on every trial what the choice made of it.
+
+    Args:
+        trials: What was measured.
+        chosen: What `choose` took of them.
+    """
+    best = max(trials, key=lambda trial: trial.coverage, default=chosen)
+    return [replace(trial, verdict=_verdict(trial, chosen, best)) for trial in trials]
+
+
+def _verdict(trial: Trial, chosen: Trial, best: Trial) -> str:
+    if chosen.kind == "keep_llm":
+        return f"could answer {trial.coverage:.0%}, too little to leave the LLM for"
+    if trial.kind == chosen.kind:
+        if trial.kind == best.kind:
+            return "chosen: the best, and nothing cheaper to run comes near"
+        return f"chosen: within {100 * MARGIN:.0f} points of the best ({best.kind}), and cheaper to run"
+    below = best.coverage - trial.coverage
+    if below <= MARGIN:
+        return f"about as good as the best, but {chosen.kind} is cheaper to run"
+    return f"{100 * below:.0f} points below the best ({best.kind})"

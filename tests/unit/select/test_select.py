@@ -5,7 +5,9 @@ import pytest
 
 from offramp.core.call import OutputType
 from offramp.core.task import Task
-from offramp.select import Trial, choose, expected_coverage, units_of
+from offramp.select import Trial, choose, coverage_range, expected_coverage, explain, units_of
+
+COVERAGES = {"cache": 0.1, "template": 0.49, "classifier": 0.495, "lora": 0.5}
 
 
 def task(name: str, output: OutputType, calls: int, *, convertible: bool = True) -> Task:
@@ -41,6 +43,45 @@ def test_no_calls_cover_nothing() -> None:
 def test_the_cheapest_within_the_margin_wins(classifier: float, lora: float, chosen: str) -> None:
     trials = [Trial("classifier", 100, 0.9, classifier, 1.0), Trial("lora", 100, 0.9, lora, 9.0)]
     assert choose(trials).kind == chosen
+
+
+def test_the_range_holds_the_estimate_and_shrinks_with_more_sessions() -> None:
+    widths = []
+    for calls in (200, 3200):
+        confidence = np.linspace(1, 0, calls)
+        loss = (np.random.default_rng(5).random(calls) < (1 - confidence) ** 2).astype(float)
+        names = [f"s-{row // 2}" for row in range(calls)]
+        low, high = coverage_range(confidence, loss, names, (0.1, 0.5), seed=1)
+        assert low <= expected_coverage(confidence, loss, 0.1, 0.5) <= high
+        assert coverage_range(confidence, loss, names, (0.1, 0.5), seed=1) == (low, high)
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 2
+
+
+def test_no_calls_have_an_empty_range() -> None:
+    assert coverage_range(np.array([]), np.array([]), [], (0.1, 0.5)) == (0.0, 0.0)
+
+
+def test_every_trial_is_told_what_the_choice_made_of_it() -> None:
+    trials = [Trial(kind, 100, 0.9, coverage, 1.0) for kind, coverage in COVERAGES.items()]
+    told = {trial.kind: trial.verdict for trial in explain(trials, choose(trials))}
+    assert told["template"] == "chosen: within 2 points of the best (lora), and cheaper to run"
+    assert told["classifier"] == "about as good as the best, but template is cheaper to run"
+    assert told["lora"] == "about as good as the best, but template is cheaper to run"
+    assert told["cache"] == "40 points below the best (lora)"
+
+
+def test_the_best_that_nothing_comes_near_is_told_so() -> None:
+    trials = [Trial("cache", 100, 0.9, 0.1, 1.0), Trial("lora", 100, 0.9, 0.5, 1.0)]
+    told = explain(trials, choose(trials))
+    assert told[1].verdict == "chosen: the best, and nothing cheaper to run comes near"
+    assert explain([], choose([])) == []
+
+
+def test_what_is_not_worth_leaving_the_llm_is_told_so() -> None:
+    trials = [Trial("cache", 100, 0.9, 0.01, 1.0)]
+    (told,) = explain(trials, choose(trials))
+    assert told.verdict == "could answer 1%, too little to leave the LLM for"
 
 
 def test_nothing_tried_keeps_the_llm() -> None:

@@ -25,6 +25,7 @@ class Cache(Candidate):
     """Answers exact repeats only."""
 
     kind = "cache"
+    effort = 2e-4
 
     def make(self, card: Card, folder: Path, brief: Brief, workshop: Workshop) -> Specialist:
         """Count the answers to each payload; see `Candidate.make`."""

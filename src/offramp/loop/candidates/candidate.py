@@ -18,9 +18,12 @@ class Candidate(ABC):
 
     Attributes:
         kind: Its name in `offramp.core.ladder.LADDER`.
+        effort: Seconds of one core for each call of a dataset that making and measuring it takes, about:
+            what a time budget reckons with before anything was measured.
     """
 
     kind: ClassVar[str]
+    effort: ClassVar[float] = 0.1
 
     def base(self, workshop: Workshop) -> str:
         """Name the model that it stands on; with another one it is another specialist. "" for none."""

@@ -34,6 +34,7 @@ class Classifier(Candidate):
     """A call's whole answer is a class."""
 
     kind = "classifier"
+    effort = 0.01
 
     def can(self, brief: Brief, workshop: Workshop) -> str:
         """See `Candidate.can`: answers have to recur."""

@@ -36,6 +36,7 @@ class Lora(Candidate):
     """Trains an adapter with the workshop's training method for its kind."""
 
     kind = "lora"
+    effort = 0.1
 
     def base(self, workshop: Workshop) -> str:
         """See `Candidate.base`."""

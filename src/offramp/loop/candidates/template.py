@@ -30,6 +30,7 @@ class Template(Candidate):
     """Learns patterns over requests from training calls."""
 
     kind = "template"
+    effort = 2e-3
 
     def make(self, card: Card, folder: Path, brief: Brief, workshop: Workshop) -> Specialist:
         """Learn the rules; see `Candidate.make`.
