@@ -103,7 +103,7 @@ def test_one_slow_kind_alone_has_nobody_to_race(brief: Brief, workshop: Workshop
 
 
 def test_few_calls_are_trained_on_in_full_at_once(brief: Brief, workshop: Workshop) -> None:
-    parts = {**brief.dataset.parts, "train": brief.train[: int(LEAST_TRAINED / PART) - 1]}
+    parts = {**brief.dataset.parts, "train": tuple(brief.train[: int(LEAST_TRAINED / PART) - 1])}
     small = replace(brief, dataset=replace(brief.dataset, parts=parts))
     assert left_out(["lora", "prompted"], small, workshop, [QUICK], ALPHA) == {}
     assert not workshop.folder.exists()

@@ -47,7 +47,7 @@ def test_the_cheapest_within_the_margin_wins(classifier: float, lora: float, cho
 
 def test_the_range_holds_the_estimate_and_shrinks_with_more_sessions() -> None:
     widths = []
-    for calls in (200, 3200):
+    for calls in (100, 1600):
         confidence = np.linspace(1, 0, calls)
         loss = (np.random.default_rng(5).random(calls) < (1 - confidence) ** 2).astype(float)
         names = [f"s-{row // 2}" for row in range(calls)]
