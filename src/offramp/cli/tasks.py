@@ -11,14 +11,17 @@ from offramp.app.security import reading
 from offramp.cli import options
 from offramp.cli.root import echo_json
 from offramp.loop.pipeline import Stages, find_tasks
-from offramp.report.task_list import render_tasks
+from offramp.report.task_list import render_changes, render_tasks
 
 
 @click.command("tasks")
 @options.as_json
 @click.pass_context
 def command(ctx: click.Context, *, as_json: bool) -> None:
-    """Discover the tasks in the recorded calls: how large they are, and whether they are convertible."""
+    """Discover the tasks in the recorded calls: how large they are, and whether they are convertible.
+
+    Also says what happened to the tasks since they were last discovered: new ones, splits, merges.
+    """
     app = build(options.settings_of(ctx), existing=True)
     try:
         _, discovery = find_tasks(reading(app, "tasks"), Stages(), lambda _: None)
@@ -28,4 +31,6 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         echo_json([asdict(task) for task in discovery.tasks])
     else:
         click.echo(render_tasks(discovery.tasks))
+        if discovery.changes:
+            click.echo("\n" + render_changes(discovery.changes, discovery.tasks))
         click.echo("\nNext: offramp convert")

@@ -1,9 +1,9 @@
 """Call sites: which prompts are one task.
 
 Signatures come first and settle nearly everything: another tool list, response format or prompt is
-another call site. What is left are prompts that differ in wording only, and the question whether the
-differing words are a slot (one task) or name different tasks. Three things decide it: a shared template
-of at least a sentence, answers of one form, and an *open* set of wordings.
+another call site. What is left are prompts that differ in wording only, and tools that differ from call to
+call, and the question whether the differing part is a slot (one task) or names different tasks. Three
+things decide it: a shared template of at least a sentence, answers of one form, and an *open* set.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from offramp.discover.forms import Shape, partition
-from offramp.discover.templates import Template, mine
+from offramp.discover.templates import MIN_VARIANTS, Template, mine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from offramp.discover.sighting import Sighting
     from offramp.discover.signature import Signature
 
 UNSEEN_SHARE = 0.05
@@ -37,18 +38,31 @@ class Variant:
 
     Attributes:
         signature: Theirs.
-        calls: Indices of the calls, in order of arrival.
+        seen: The calls.
         sessions: Their sessions.
-        shapes: Forms of their answers, errors left out.
         wordings: Hashes of the prompts as they stand, values in place, where only these belong here;
             empty where the values make no difference.
     """
 
     signature: Signature
-    calls: list[int] = field(default_factory=list)
+    seen: list[Sighting] = field(default_factory=list)
     sessions: set[str] = field(default_factory=set)
-    shapes: list[Shape] = field(default_factory=list)
     wordings: tuple[str, ...] = ()
+
+    def add(self, sighting: Sighting) -> None:
+        """Take one more call."""
+        self.seen.append(sighting)
+        self.sessions.add(sighting.session)
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """Forms of the answers, calls that failed left out."""
+        return [sighting.facts.shape for sighting in self.seen if sighting.facts is not None]
+
+    @property
+    def first(self) -> tuple[float, str]:
+        """Time and id of the first call."""
+        return min((sighting.at, sighting.call) for sighting in self.seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +73,25 @@ class Site:
         variants: Its signatures, first seen first.
         template: What they share where the site takes unseen wordings too, else None.
         rest: Whether it takes everything of its bucket that no other site takes.
+        any_tools: Whether its tools differ from call to call, so that any are taken.
+        living: Prompts in use, where the site has had several versions or speaks several languages.
     """
 
     variants: tuple[Variant, ...]
     template: Template | None = None
     rest: bool = False
+    any_tools: bool = False
+    living: tuple[str, ...] = ()
 
     @property
     def first(self) -> Signature:
         """The signature seen first."""
         return self.variants[0].signature
+
+    @property
+    def bucket(self) -> str:
+        """What a request must have for the site's template, or the site as the rest, to apply."""
+        return self.first.open_bucket if self.any_tools else self.first.bucket
 
     @property
     def text(self) -> str:
@@ -80,12 +103,22 @@ class Site:
     @property
     def key(self) -> str:
         """What its id is made from: stays the same while the first call of the site is kept."""
-        return self.first.bucket if self.rest else "|".join((self.first.key, *self.variants[0].wordings[:1]))
+        return self.bucket if self.rest else "|".join((self.first.key, *self.variants[0].wordings[:1]))
 
     @property
-    def calls(self) -> list[int]:
-        """Indices of all its calls, in order of arrival."""
-        return sorted(index for variant in self.variants for index in variant.calls)
+    def seen(self) -> list[Sighting]:
+        """All its calls."""
+        return [sighting for variant in self.variants for sighting in variant.seen]
+
+    @property
+    def sessions(self) -> set[str]:
+        """All its sessions."""
+        return set[str]().union(*(variant.sessions for variant in self.variants))
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """Forms of all its answers."""
+        return [shape for variant in self.variants for shape in variant.shapes]
 
 
 def merge_wordings(wordings: Sequence[tuple[str, Variant]]) -> list[Variant]:
@@ -97,6 +130,8 @@ def merge_wordings(wordings: Sequence[tuple[str, Variant]]) -> list[Variant]:
     Args:
         wordings: Hash of each prompt and its calls; at least one.
     """
+    if len(wordings) == 1:
+        return [wordings[0][1]]
     groups: dict[int, list[tuple[str, Variant]]] = defaultdict(list)
     for item, group in zip(wordings, partition([v.shapes for _, v in wordings]), strict=True):
         groups[group].append(item)
@@ -106,16 +141,15 @@ def merge_wordings(wordings: Sequence[tuple[str, Variant]]) -> list[Variant]:
         merged.append(
             Variant(
                 own[0].signature,
-                sorted(index for variant in own for index in variant.calls),
+                [sighting for variant in own for sighting in variant.seen],
                 set[str]().union(*(variant.sessions for variant in own)),
-                [shape for variant in own for shape in variant.shapes],
                 tuple(sorted(wording for wording, _ in items)) if len(groups) > 1 else (),
             )
         )
     return merged
 
 
-def sites_of(variants: Iterable[Variant]) -> list[Site]:
+def sites_of(variants: Sequence[Variant]) -> list[Site]:
     """Group signatures into call sites.
 
     Args:
@@ -124,11 +158,66 @@ def sites_of(variants: Iterable[Variant]) -> list[Site]:
     Returns:
         The sites, first seen first; signatures that do not recur are in none.
     """
+    opened = _open_tools(variants)
+    taken = {id(variant) for site in opened for variant in site.variants}
     buckets: dict[str, list[Variant]] = defaultdict(list)
     for variant in variants:
-        buckets[variant.signature.bucket].append(variant)
-    sites = [site for bucket in buckets.values() for site in _bucket_sites(bucket)]
-    return sorted(sites, key=lambda site: site.calls[0])
+        if id(variant) not in taken:
+            buckets[variant.signature.bucket].append(variant)
+    closed = [site for bucket in buckets.values() for site in _bucket_sites(bucket)]
+    sites = [site for site in (*opened, *closed) if len(site.seen) >= MIN_CALLS]
+    return sorted(sites, key=lambda site: site.variants[0].first)
+
+
+def _open_tools(variants: Iterable[Variant]) -> list[Site]:
+    """Find the call sites whose tools are payload: they differ from call to call or from run to run.
+
+    A tool list with sessions enough for a certificate is a call site of its own. The rare ones are one
+    call site where their prompts are alike, or where there are none, and new lists keep coming.
+    """
+    lists: dict[tuple[str, str, str], list[Variant]] = defaultdict(list)
+    for variant in variants:
+        own = variant.signature
+        if own.tools and not variant.wordings:
+            lists[own.kind, own.form, own.tools].append(variant)
+    rare: dict[tuple[str, str], list[Variant]] = defaultdict(list)
+    for (kind, form, _), own_variants in lists.items():
+        if len(set[str]().union(*(v.sessions for v in own_variants))) < STANDALONE_SESSIONS:
+            rare[kind, form] += own_variants
+    sites: list[Site] = []
+    for (kind, _), group in rare.items():
+        if kind == "user":
+            sites += [_site(group, rest=True, any_tools=True)] if _tools_are_open(group) else []
+        else:
+            sites += _open_families(group)
+    return sites
+
+
+def _open_families(variants: Sequence[Variant]) -> list[Site]:
+    frames: dict[str, list[Variant]] = defaultdict(list)
+    for variant in variants:
+        frames[variant.signature.frame].append(variant)
+    distinct = list(frames)
+    sites: list[Site] = []
+    for family in mine(distinct, open_start=False):
+        members = [v for index in family.members for v in frames.pop(distinct[index])]
+        if _tools_are_open(members) and max(partition([v.shapes for v in members])) == 0:
+            sites.append(_site(members, family.template, any_tools=True))
+    for frame, members in frames.items():
+        if _tools_are_open(members):
+            whole = Template((frame,), open_start=False, open_end=False)
+            sites.append(_site(members, whole, any_tools=True))
+    return sites
+
+
+def _tools_are_open(variants: Sequence[Variant]) -> bool:
+    """Whether new tool lists keep coming: more than one session in twenty brings its own."""
+    lists: dict[str, set[str]] = defaultdict(set)
+    for variant in variants:
+        lists[variant.signature.tools] |= variant.sessions
+    sessions = set[str]().union(*lists.values())
+    once = sum(1 for own in lists.values() if len(own) == 1)
+    return len(lists) >= MIN_VARIANTS and once > UNSEEN_SHARE * len(sessions)
 
 
 def _bucket_sites(variants: list[Variant]) -> list[Site]:
@@ -145,7 +234,7 @@ def _bucket_sites(variants: list[Variant]) -> list[Site]:
         sites += [_site(left, rest=True)] if left else []
     else:
         sites += [_site([variant]) for variant in left if variant.signature.frame]
-    return [site for site in sites if len(site.calls) >= MIN_CALLS]
+    return sites
 
 
 def _family_sites(variants: list[Variant], template: Template) -> list[Site]:
@@ -179,5 +268,11 @@ def _unseen_share(variants: Sequence[Variant]) -> float:
     return sum(1 for variant in variants if len(variant.sessions) == 1) / len(sessions)
 
 
-def _site(variants: Iterable[Variant], template: Template | None = None, *, rest: bool = False) -> Site:
-    return Site(tuple(sorted(variants, key=lambda v: v.calls[0])), template, rest=rest)
+def _site(
+    variants: Iterable[Variant],
+    template: Template | None = None,
+    *,
+    rest: bool = False,
+    any_tools: bool = False,
+) -> Site:
+    return Site(tuple(sorted(variants, key=lambda v: v.first)), template, rest=rest, any_tools=any_tools)

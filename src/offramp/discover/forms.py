@@ -80,7 +80,7 @@ def partition(shapes: Sequence[Sequence[Shape]]) -> list[int]:
     """
     groups: list[tuple[str, set[str], list[int]]] = []
     for index, answers in enumerate(shapes):
-        kind, values = _evidence(answers)
+        kind, values = evidence_of(answers)
         if not kind:
             continue
         same = [g for g in groups if g[0] == kind and (not g[1] or not values or g[1] & values)]
@@ -97,7 +97,7 @@ def partition(shapes: Sequence[Sequence[Shape]]) -> list[int]:
     return result
 
 
-def _evidence(shapes: Sequence[Shape]) -> tuple[str, set[str]]:
+def evidence_of(shapes: Sequence[Shape]) -> tuple[str, set[str]]:
     """Return the one form of a prompt's answers and its closed set of values, ("", {}) where unknown."""
     kind, count = _most_common(shape.kind for shape in shapes)
     if count < MIN_ANSWERS or count < PURE * len(shapes):

@@ -75,9 +75,37 @@ class Signature:
         return f"{self.kind}|{self.tools}|{self.form}"
 
     @property
+    def open_bucket(self) -> str:
+        """The same for call sites whose tools differ from call to call; "" for a request without tools."""
+        return f"{self.kind}|*|{self.form}" if self.tools else ""
+
+    @property
+    def sample(self) -> str:
+        """What its payloads are sampled by: without a prompt every message has a frame of its own."""
+        return self.key if self.kind == "system" else self.bucket
+
+    @property
     def key(self) -> str:
         """Hash of the whole signature: equal for equal call sites."""
         return _hash(f"{self.bucket}|{self.frame}")
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The tools that a request offers.
+
+    Attributes:
+        fingerprint: Hash of their names and parameter schemas in any order, "" for none.
+        names: Their names, in the request's order.
+        digest: Hash of all that is said of them, descriptions too.
+    """
+
+    fingerprint: str
+    names: tuple[str, ...]
+    digest: str
+
+
+NO_TOOLS = Tools("", (), "")
 
 
 class SignatureReader:
@@ -91,14 +119,14 @@ class SignatureReader:
 
     def __init__(self) -> None:
         self._frames: dict[str, str] = {}
-        self._tools: dict[bytes, str] = {}
+        self._tools: dict[bytes, Tools] = {}
 
     def read(self, request: JsonObject) -> Signature:
         """Return the signature of a chat-completions request; never raises on odd shapes."""
         kind, text = static_text(request)
         frame = self._frame(text) if kind == "system" else skeleton(text, limit=MAX_MESSAGE)
         form = request.get("response_format")
-        return Signature(kind, frame, self._fingerprint(request), form_fingerprint(form))
+        return Signature(kind, frame, self.tools(request).fingerprint, form_fingerprint(form))
 
     def _frame(self, text: str) -> str:
         found = self._frames.get(text)
@@ -109,17 +137,20 @@ class SignatureReader:
             self._frames[text] = found
         return found
 
-    def _fingerprint(self, request: JsonObject) -> str:
+    def tools(self, request: JsonObject) -> Tools:
+        """Return the tools of a request."""
         listed = [request.get("tools"), request.get("functions"), _forced(request)]
         if not any(listed):
-            return ""
+            return NO_TOOLS
         try:
             key = orjson.dumps(listed)
         except orjson.JSONEncodeError:  # integers beyond 64 bits are legal JSON
             key = canonical(listed).encode()
         found = self._tools.get(key)
         if found is None:
-            found = tools_fingerprint(request)
+            functions = functions_of(request)
+            names = tuple(str(function.get("name")) for function in functions)
+            found = Tools(tools_fingerprint(request), names, digest(sorted(map(digest, functions))))
             if len(self._tools) >= CACHE_SIZE:
                 self._tools.clear()
             self._tools[key] = found
@@ -164,6 +195,13 @@ def skeleton(text: str, *, limit: int = MAX_PROMPT) -> str:
         text = text[: limit // 2] + SLOT + text[-limit // 2 :]
     masked: str = _VALUES.sub(SLOT, text)
     return str(_RUNS.sub(SLOT, masked))
+
+
+def hashed(text: str | bytes) -> int:
+    """Hash a text to 64 bits, the same in every process."""
+    # JSON may hold a lone surrogate, which plain UTF-8 refuses.
+    raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest())
 
 
 def tools_fingerprint(request: JsonObject) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from statistics import mean, median
 from typing import TYPE_CHECKING
 
-from offramp.core.call import Answer, Call, OutputType, answer_of, decode_json, last_user_text
-from offramp.discover.forms import PURE, Shape, is_closed, shape_of
+from offramp.core.call import OutputType
+from offramp.discover.forms import PURE, Shape, is_closed
+from offramp.discover.sighting import NESTED, Facts, Sighting, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
+
+    from offramp.core.call import Call
 
 MIN_SESSIONS = 59
 """Below this a task cannot even be a member of a group: no error in 59 bounds its risk at 5 %."""
@@ -23,15 +25,11 @@ OWN_SESSIONS = 236
 FREE_WORDS = 12
 """Mean words of a JSON field from which it is prose, not a value."""
 
-_CODE = {
-    "SQL": re.compile(
-        r"\s*(?:```sql\s*)?(?:SELECT|SHOW|DESC(?:RIBE)?|WITH|INSERT|UPDATE|DELETE|CREATE)\b", re.IGNORECASE
-    ),
-    "Python": re.compile(r"\s*(?:```python\s*)?(?:def |class |import |from \w+ import |print\()"),
-    "shell": re.compile(
-        r"\s*(?:```(?:ba)?sh\s*)?(?:find|ls|cat|grep|cd|echo|awk|sed|rm|cp|mv|mkdir|chmod|tar|git|curl)\b"
-    ),
-}
+CHAT_SHARE = 0.5
+"""Share of a call site's calls that must look like a person's turn before it is taken for a chat."""
+
+ECHOES = 0.1
+"""Share of user messages that another recorded call wrote from which the user is a program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +40,19 @@ class Verdict:
         output: Form of its answers.
         convertible: Whether a specialist is worth trying.
         reason: Why, or why not, as one sentence.
+        chat: Whether people read the answers: such traffic is left out.
     """
 
     output: OutputType
     convertible: bool
     reason: str
+    chat: bool = False
 
 
-def usable_answer(call: Call) -> Answer | None:
-    """Return the answer of a call, None where it failed or holds none that can be compared."""
-    return answer_of(call.response) if call.status == 200 else None
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    seen: Sighting
+    facts: Facts
 
 
 def judge(calls: Sequence[Call], sessions: int) -> Verdict:
@@ -61,25 +62,57 @@ def judge(calls: Sequence[Call], sessions: int) -> Verdict:
         calls: All calls of the site.
         sessions: Number of distinct sessions among them.
     """
-    pairs = [(call, answer) for call in calls if (answer := usable_answer(call)) is not None]
-    if len(pairs) * 2 < len(calls):
-        share = 1 - len(pairs) / len(calls)
-        return Verdict(
-            OutputType.ERROR, convertible=False, reason=f"{share:.0%} of the calls have no usable answer."
-        )
-    shapes = [shape_of(answer) for _, answer in pairs]
+    watch = Watch()
+    return judge_seen([watch.see(call) for call in calls], sessions)
+
+
+def judge_seen(seen: Sequence[Sighting], sessions: int, spoken: Container[int] = ()) -> Verdict:
+    """Decide the same of calls that were seen already.
+
+    Args:
+        seen: All calls of the site.
+        sessions: Number of distinct sessions among them.
+        spoken: Hashes of what any recorded call answered, to tell a simulated user from a person.
+    """
+    pairs = [_Answered(s, s.facts) for s in seen if s.facts is not None]
+    if len(pairs) * 2 < len(seen):
+        share = 1 - len(pairs) / len(seen)
+        reason = f"{share:.0%} of the calls have no usable answer."
+        return Verdict(OutputType.ERROR, convertible=False, reason=reason)
+    found = _judge_answers(pairs, sessions)
+    if found.output is OutputType.TEXT and _is_chat(seen, spoken):
+        turns = median(s.turns for s in seen)
+        reason = f"Chat with people (median {turns:.0f} user turns): left out. {found.reason}"
+        return Verdict(found.output, convertible=False, reason=reason, chat=True)
+    return found
+
+
+def _judge_answers(pairs: Sequence[_Answered], sessions: int) -> Verdict:
+    shapes = [pair.facts.shape for pair in pairs]
     kinds = Counter(shape.kind.partition(":")[0] for shape in shapes)
     total = len(shapes)
     if kinds["tool"] >= PURE * total:
         return _by_volume(OutputType.TOOL_CALL, sessions, "Answers are single tool calls")
     if kinds["tool"] + kinds["tools"] > (1 - PURE) * total:
         return Verdict(OutputType.TEXT, convertible=False, reason=_mixed(kinds, total))
-    if _is_label([call for call, _ in pairs], shapes):
+    if _is_label(pairs):
         distinct = len({shape.value for shape in shapes})
         return _by_volume(OutputType.LABEL, sessions, f"Answers are one of {distinct} labels")
     if kinds["json"] >= PURE * total:
-        return _judge_json([answer.text for _, answer in pairs], sessions)
+        return _judge_json(pairs, sessions)
     return Verdict(OutputType.TEXT, convertible=False, reason=_free_text(pairs))
+
+
+def _is_chat(seen: Sequence[Sighting], spoken: Container[int]) -> bool:
+    """Whether a person writes the user's messages: a dialogue whose turns no recorded call wrote."""
+    turns = [s for s in seen if s.asked_by_user]
+    if len(turns) < CHAT_SHARE * len(seen) or median(s.turns for s in seen) <= 1:
+        return False
+    later = [s for s in turns if s.turns > 1]
+    echoed = sum(1 for s in later if s.heard in spoken)
+    # A program repeats its messages; people hardly do.
+    distinct = len({s.payload for s in later}) * 2 > len(later)
+    return distinct and echoed <= ECHOES * len(later)
 
 
 def _by_volume(output: OutputType, sessions: int, what: str) -> Verdict:
@@ -93,34 +126,32 @@ def _by_volume(output: OutputType, sessions: int, what: str) -> Verdict:
     return Verdict(output, convertible=True, reason=f"{what}, which can be compared exactly.")
 
 
-def _is_label(calls: Sequence[Call], shapes: Sequence[Shape]) -> bool:
+def _is_label(pairs: Sequence[_Answered]) -> bool:
     """Whether answers are one short text, or one JSON field, from a closed set.
 
     Repeated requests repeat their answers, so each pair of request and answer counts once.
     """
-    pairs = {
-        (last_user_text(call.request), shape.value if _may_be_label(shape) else "")
-        for call, shape in zip(calls, shapes, strict=True)
+    distinct = {
+        (pair.seen.heard, pair.facts.shape.value if _may_be_label(pair.facts.shape) else "") for pair in pairs
     }
-    return is_closed([value for _, value in pairs])
+    return is_closed([value for _, value in distinct])
 
 
 def _may_be_label(shape: Shape) -> bool:
     return shape.kind == "text" or (shape.kind.startswith("json:") and "," not in shape.kind)
 
 
-def _judge_json(texts: Sequence[str], sessions: int) -> Verdict:
-    objects = [decoded for text in texts if isinstance(decoded := decode_json(text), dict)]
-    values: dict[str, list[object]] = {}
-    for item in objects:
-        for key, value in item.items():
-            values.setdefault(key, []).append(value)
-    if any(isinstance(value, dict | list) for listed in values.values() for value in listed):
+def _judge_json(pairs: Sequence[_Answered], sessions: int) -> Verdict:
+    words: dict[str, list[int]] = {}
+    for pair in pairs:
+        for key, count in pair.facts.fields:
+            words.setdefault(key, []).append(count)
+    if any(NESTED in counts for counts in words.values()):
         reason = "Answers are nested JSON, which no specialist generates yet."
         return Verdict(OutputType.JSON, convertible=False, reason=reason)
-    for key, listed in values.items():
-        words = [len(value.split()) for value in listed if isinstance(value, str)]
-        if words and mean(words) > FREE_WORDS:
+    for key, counts in words.items():
+        texts = [count for count in counts if count >= 0]
+        if texts and mean(texts) > FREE_WORDS:
             reason = f"JSON field {key!r} is free text: agreement cannot be measured without a judge."
             return Verdict(OutputType.JSON, convertible=False, reason=reason)
     return _by_volume(OutputType.JSON, sessions, "Answers are flat JSON objects")
@@ -134,19 +165,16 @@ def _mixed(kinds: Counter[str], total: int) -> str:
     return f"Mixed actions ({shown}): a specialist gives one form of answer."
 
 
-def _free_text(pairs: Sequence[tuple[Call, Answer]]) -> str:
-    texts = [answer.text for _, answer in pairs]
+def _free_text(pairs: Sequence[_Answered]) -> str:
     judge_needed = "agreement cannot be measured without a judge."
-    for language, pattern in _CODE.items():
-        if sum(1 for text in texts if pattern.match(text)) * 2 > len(texts):
+    languages = Counter(pair.facts.code for pair in pairs if pair.facts.code)
+    for language, count in languages.most_common(1):
+        if count * 2 > len(pairs):
             return f"Free text ({language} code): {judge_needed}"
-    fenced = sum(1 for text in texts if text.lstrip().startswith("```json"))
-    if fenced * 2 > len(texts):
+    if sum(1 for pair in pairs if pair.facts.fenced) * 2 > len(pairs):
         return f"JSON inside a code fence, with free text around or in it: {judge_needed}"
-    turns = median(
-        sum(1 for m in call.request.get("messages") or [] if m.get("role") == "user") for call, _ in pairs
-    )
+    turns = median(pair.seen.turns for pair in pairs)
     if turns > 1:
         return f"Free text in a dialogue (median {turns:.0f} user turns): {judge_needed}"
-    words = median(len(text.split()) for text in texts)
+    words = median(pair.facts.words for pair in pairs)
     return f"Free text (median {words:.0f} words): {judge_needed}"

@@ -13,11 +13,14 @@ from offramp.core.errors import BadInput, NotFound
 from offramp.curate.curate import curate
 from offramp.curate.filter import require_consent
 from offramp.curate.split import Shares
+from offramp.discover.assign import Assigner
 from offramp.discover.discover import discover
+from offramp.discover.identity import Memory
 from offramp.discover.verdict import judge
 from offramp.loop import state, traffic
 from offramp.loop.ladder import Brief
 from offramp.loop.night import convert
+from offramp.plan.prices import load_prices
 from offramp.select import units_of
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from offramp.discover.discover import Discovery
     from offramp.loop.ladder import Workshop
     from offramp.loop.night import Conversion, Goal
+    from offramp.plan.prices import Prices
     from offramp.select import Unit
     from offramp.storage.port import Store
 
@@ -55,7 +59,7 @@ class Stages:
 
 
 def find_tasks(
-    store: Store, stages: Stages, say: Say, *, days: float | None = None
+    store: Store, stages: Stages, say: Say, *, days: float | None = None, prices: Prices | None = None
 ) -> tuple[list[Call], Discovery]:
     """Discover the tasks in the recorded calls and save them.
 
@@ -64,6 +68,7 @@ def find_tasks(
         stages: Takes the seconds.
         say: Told what is going on.
         days: Days that the traffic stands for, where the calls' own times do not tell (a replay).
+        prices: What the teachers cost; the bundled prices where not given.
 
     Raises:
         BadInput: No calls are recorded.
@@ -78,13 +83,42 @@ def find_tasks(
         )
     stages.timed("read", started)
     started = time.perf_counter()
-    discovery = _with_consent(discover(calls), calls)
-    state.save_tasks(store, discovery.tasks, discovery.assigner.to_dict())
+    found = discover(calls, previous=_previous(store), price=_price(prices or load_prices()))
+    discovery = _with_consent(found, calls)
+    state.save_tasks(
+        store,
+        discovery.tasks,
+        discovery.assigner.to_dict(),
+        memory=discovery.memory.to_dict(),
+        changes=discovery.changes,
+    )
     traffic.save(store, traffic.measure(calls, discovery.assignment, days=days))
     stages.timed("discover", started)
     convertible = sum(task.convertible for task in discovery.tasks)
     say(f"Found {len(discovery.tasks)} tasks in {len(calls)} calls; {convertible} are convertible.")
     return calls, discovery
+
+
+def _previous(store: Store) -> Memory | None:
+    """Read what the last discovery left; None where there was none, or another offramp's."""
+    memory, assigner = state.load_memory(store), state.load_assigner(store)
+    if memory is None or assigner is None:
+        return None
+    return Memory.from_dict(memory, Assigner.from_dict(assigner))
+
+
+def _price(prices: Prices) -> Callable[[Call], float]:
+    """USD of a call; a model without a price, and a call whose tokens nobody counted, cost nothing."""
+
+    def usd(call: Call) -> float:
+        try:
+            price = prices.price(str(call.request.get("model") or ""))
+        except NotFound:
+            return 0.0
+        usage = call.usage
+        return price.call(input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens)
+
+    return usd
 
 
 def _with_consent(discovery: Discovery, calls: Sequence[Call]) -> Discovery:

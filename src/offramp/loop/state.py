@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from offramp.core.call import OutputType
 from offramp.core.deployment import Deployment
 from offramp.core.errors import NotFound
-from offramp.core.task import Task
+from offramp.core.task import Change, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,26 +21,59 @@ RETRAIN = "retrain"
 """Kind of the marks of specialists that were fitted on calls which have been erased since."""
 
 
-def save_tasks(store: Store, tasks: Iterable[Task], assigner: JsonObject) -> None:
-    """Replace the discovered tasks and the rules that assign calls to them."""
+CHANGES_KEPT = 100
+"""Discoveries whose changes are remembered."""
+
+
+def save_tasks(
+    store: Store,
+    tasks: Iterable[Task],
+    assigner: JsonObject,
+    *,
+    memory: JsonObject | None = None,
+    changes: Sequence[Change] = (),
+) -> None:
+    """Replace the discovered tasks and the rules that assign calls to them.
+
+    Args:
+        store: Where they go.
+        tasks: The tasks.
+        assigner: The rules.
+        memory: What the next discovery needs to keep the ids.
+        changes: What happened to the tasks of the last discovery; added to what happened before.
+    """
     for key in store.documents(TASK):
         store.delete(TASK, key)
     for task in tasks:
         store.put(TASK, task.id, asdict(task))
     store.put(RUN, "assigner", assigner)
+    if memory is not None:
+        store.put(RUN, "memory", memory)
+    if changes:
+        listed = [[asdict(change) for change in night] for night in (*load_changes(store), changes)]
+        store.put(RUN, "changes", {"discoveries": listed[-CHANGES_KEPT:]})
 
 
 def load_tasks(store: Store) -> list[Task]:
     """Read the discovered tasks, most calls first."""
-    tasks = [
-        Task(**{**value, "output": OutputType(value["output"])}) for value in store.documents(TASK).values()
-    ]
+    tasks = [Task.from_dict(value) for value in store.documents(TASK).values()]
     return sorted(tasks, key=lambda task: (-task.calls, task.id))
 
 
 def load_assigner(store: Store) -> JsonObject | None:
     """Read the rules that assign calls to tasks, None before the first discovery."""
     return store.get(RUN, "assigner")
+
+
+def load_memory(store: Store) -> JsonObject | None:
+    """Read what the last discovery left for the next one, None before the first."""
+    return store.get(RUN, "memory")
+
+
+def load_changes(store: Store) -> list[tuple[Change, ...]]:
+    """Read what happened to the tasks, discovery by discovery, oldest first; those without are left out."""
+    stored = store.get(RUN, "changes") or {"discoveries": []}
+    return [tuple(Change.from_dict(change) for change in night) for night in stored["discoveries"]]
 
 
 def rounds(store: Store) -> int:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from offramp.core.call import Call, OutputType, Usage
 from offramp.discover.assign import Assigner
-from offramp.discover.discover import discover, tokens_of
+from offramp.discover.discover import discover
+from offramp.discover.sighting import tokens_of
 
 if TYPE_CHECKING:
     import random

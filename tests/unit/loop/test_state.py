@@ -8,7 +8,7 @@ from tests.unit.loop.test_score import scores
 from offramp.core.call import Call, OutputType, Usage
 from offramp.core.certificate import Certificate, Member
 from offramp.core.errors import NotFound
-from offramp.core.task import Task
+from offramp.core.task import Change, ChangeKind, Task
 from offramp.loop import state, traffic
 from offramp.loop.night import Conversion
 from offramp.loop.score import fit_confidence
@@ -161,3 +161,14 @@ def test_traffic_is_summed_by_task_and_read_back(store: MemoryStore) -> None:
 def test_a_replays_days_are_given_and_short_windows_last_an_hour() -> None:
     assert measured(days=7.0)["days"] == 7.0
     assert traffic.measure([call(0, "m", (1, 1))], {})["days"] == traffic.LEAST_DAYS
+
+
+def test_changes_of_tasks_are_added_up_discovery_by_discovery(store: MemoryStore) -> None:
+    new = Change(ChangeKind.NEW, (), ("t-a",), (3,))
+    split = Change(ChangeKind.SPLIT, ("t-a",), ("t-a", "t-b"), (2, 1))
+    assert state.load_memory(store) is None
+    state.save_tasks(store, [], {}, memory={"schema": 1}, changes=[new])
+    state.save_tasks(store, [], {}, memory={"schema": 1, "portraits": []})
+    state.save_tasks(store, [], {}, changes=[split])
+    assert state.load_changes(store) == [(new,), (split,)]
+    assert state.load_memory(store) == {"schema": 1, "portraits": []}

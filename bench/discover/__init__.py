@@ -1,0 +1,1 @@
+"""Task discovery against known call sites, beside what others do."""

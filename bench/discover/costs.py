@@ -1,0 +1,95 @@
+"""Seconds and memory of discovery by size, and how long one assignment takes."""
+
+from __future__ import annotations
+
+import gc
+import json
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.discover.growth import grow
+
+from offramp.discover.discover import discover
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.discover.traffic import Labelled
+
+    from offramp.discover.discover import Discovery
+
+SEEDS_OF_GROWTH = 5_000
+"""Calls that synthetic traffic grows from."""
+
+PASSES = 3
+TIMED = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one discovery took.
+
+    Attributes:
+        calls: Number of calls, synthetic.
+        cpu_s: CPU seconds of discovery; those of making the calls are taken off.
+        peak_mb: Largest resident size of the whole process.
+        base_mb: Resident size before the first call was made.
+        tasks: Tasks found.
+        assign_us: Microseconds of one assignment of a call seen, 50th and 99th percentile.
+    """
+
+    calls: int
+    cpu_s: float
+    peak_mb: float
+    base_mb: float
+    tasks: int
+    assign_us: tuple[float, float]
+
+
+def measured(paths: Sequence[Path], calls: int) -> Cost:
+    """Measure in a process of its own, so that the peak is this run's."""
+    command = [sys.executable, str(Path(__file__).parent), "--measure", str(calls), *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    return Cost(**{**found, "assign_us": tuple(found["assign_us"])})
+
+
+def measure(base: Sequence[Labelled], calls: int) -> str:
+    """Discover in synthetic traffic; returns :class:`Cost` as JSON."""
+    started = time.process_time()
+    for _ in grow(base, calls):
+        pass
+    making = time.process_time() - started
+    gc.collect()
+    before = _resident_mb()
+    started = time.process_time()
+    found = discover(grow(base, calls))
+    spent = time.process_time() - started - making
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return json.dumps(asdict(Cost(calls, spent, peak, before, len(found.tasks), assignment(base, found))))
+
+
+def assignment(base: Sequence[Labelled], found: Discovery) -> tuple[float, float]:
+    """Time assignments of known call sites: the quietest of three passes."""
+    assigner = found.assigner
+    requests = [item.call.request for item in base if assigner.assign(item.call.request)][:TIMED]
+    passes = []
+    for _ in range(PASSES):
+        micros = []
+        for request in requests:
+            started = time.perf_counter_ns()
+            assigner.assign(request)
+            micros.append((time.perf_counter_ns() - started) / 1000)
+        micros.sort()
+        passes.append((micros[len(micros) // 2], micros[int(len(micros) * 0.99)]))
+    return min(passes, key=lambda pair: pair[1])
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
