@@ -17,4 +17,6 @@ def canonical(value: object) -> str:
 
 def digest(value: object, *, size: int = 16) -> str:
     """Return a stable hexadecimal BLAKE2b hash of a JSON value, ``size`` bytes long."""
-    return hashlib.blake2b(canonical(value).encode(), digest_size=size).hexdigest()
+    # JSON may hold a lone surrogate, which plain UTF-8 refuses.
+    raw = canonical(value).encode(errors="surrogatepass")
+    return hashlib.blake2b(raw, digest_size=size).hexdigest()

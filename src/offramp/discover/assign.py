@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from offramp.core.errors import BadInput
 from offramp.discover.openings import Side, instruction_of
-from offramp.discover.signature import SignatureReader, wording_of
+from offramp.discover.signature import SignatureReader
 from offramp.discover.templates import Template
 
 if TYPE_CHECKING:
@@ -82,9 +82,8 @@ class Assigner:
 
     def assign(self, request: JsonObject) -> str | None:
         """Return the task id of a chat-completions request, None for an unknown call site."""
-        signature = self._reader.read(request)
-        wording = wording_of(request) if signature.key in self._worded else ""
-        task = self.place(signature, wording)
+        look = self._reader.look(request)
+        task = self.place(look.signature, look.wording)
         fork = self._forks.get(task) if task is not None else None
         return task if fork is None else fork.task(instruction_of(request, fork.side))
 

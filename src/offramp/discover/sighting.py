@@ -17,7 +17,7 @@ from offramp.core.call import Answer, Call, answer_of, decode_json, text_of
 from offramp.core.json import canonical, digest
 from offramp.discover.forms import Shape, shape_of
 from offramp.discover.openings import READ, hashed_instruction, head_of, opening_of, tail_of
-from offramp.discover.signature import Signature, SignatureReader, Tools, hashed, skeleton, wording_of
+from offramp.discover.signature import Signature, SignatureReader, Tools, hashed, skeleton
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,13 +157,13 @@ class Watch:
         self._price = price
         self._reader = SignatureReader()
         self._known: dict[object, object] = {}
-        self._samples: dict[str, list[tuple[int, str, Payload]]] = {}
+        self._samples: dict[Signature, list[tuple[int, str, Payload]]] = {}
         self._instructions: dict[int, str] = {}
 
     def see(self, call: Call) -> Sighting:
         """Remember a call."""
         request = call.request
-        signature = self._same(self._reader.read(request))
+        look = self._reader.look(request)
         last, user, turns, by_user = _last_messages(request)
         opening = opening_of(request)
         # Most calls hold one user message: it opens the dialogue and is the payload.
@@ -174,10 +174,10 @@ class Watch:
             at=call.at,
             session=self._same(call.session or call.id),
             origin=self._same(call.origin),
-            signature=signature,
-            tools=self._same(self._reader.tools(request)),
+            signature=self._same(look.signature),
+            tools=self._same(look.tools),
             form=self._same(digest(form, size=8)) if (form := request.get("response_format")) else "",
-            wording=self._same(wording_of(request)) if signature.kind == "system" else "",
+            wording=look.wording,
             head=self._instruction(head_of(opening)),
             tail=self._instruction(tail_of(opening)),
             request=_question(request),
@@ -266,7 +266,15 @@ def _question(request: JsonObject) -> int:
     try:
         return hashed(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS))
     except orjson.JSONEncodeError:  # integers beyond 64 bits and lone surrogates are legal JSON
-        return hashed(canonical(asked))
+        return hashed(_canonical_text(asked))
+
+
+def _canonical_text(value: object) -> str:
+    try:
+        return canonical(value)
+    except RecursionError:
+        # Nested beyond what can be written: such requests count as one question.
+        return ""
 
 
 def _action(answer: Answer) -> str:

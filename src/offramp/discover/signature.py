@@ -80,9 +80,9 @@ class Signature:
         return f"{self.kind}|*|{self.form}" if self.tools else ""
 
     @property
-    def sample(self) -> str:
+    def sample(self) -> Signature:
         """What its payloads are sampled by: without a prompt every message has a frame of its own."""
-        return self.key if self.kind == "system" else self.bucket
+        return self if self.kind == "system" else Signature(self.kind, "", self.tools, self.form)
 
     @property
     def key(self) -> str:
@@ -108,6 +108,21 @@ class Tools:
 NO_TOOLS = Tools("", (), "")
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a request shows of its call site.
+
+    Attributes:
+        signature: What identifies it.
+        tools: The tools offered.
+        wording: Hash of the prompt with its values in place, "" where there is no prompt.
+    """
+
+    signature: Signature
+    tools: Tools
+    wording: str
+
+
 class SignatureReader:
     """Reads signatures and remembers the parts that repeat from request to request.
 
@@ -118,20 +133,26 @@ class SignatureReader:
     __slots__ = ("_frames", "_tools")
 
     def __init__(self) -> None:
-        self._frames: dict[str, str] = {}
+        self._frames: dict[str, tuple[str, str]] = {}
         self._tools: dict[bytes, Tools] = {}
 
     def read(self, request: JsonObject) -> Signature:
         """Return the signature of a chat-completions request; never raises on odd shapes."""
-        kind, text = static_text(request)
-        frame = self._frame(text) if kind == "system" else skeleton(text, limit=MAX_MESSAGE)
-        form = request.get("response_format")
-        return Signature(kind, frame, self.tools(request).fingerprint, form_fingerprint(form))
+        return self.look(request).signature
 
-    def _frame(self, text: str) -> str:
+    def look(self, request: JsonObject) -> Look:
+        """Return the signature with the tools and the wording behind it; never raises on odd shapes."""
+        kind, text = static_text(request)
+        system = kind == "system"
+        frame, wording = self._frame(text) if system else (skeleton(text, limit=MAX_MESSAGE), "")
+        tools = self.tools(request)
+        form = form_fingerprint(request.get("response_format"))
+        return Look(Signature(kind, frame, tools.fingerprint, form), tools, wording)
+
+    def _frame(self, text: str) -> tuple[str, str]:
         found = self._frames.get(text)
         if found is None:
-            found = skeleton(text)
+            found = skeleton(text), hashed_wording(text)
             if len(self._frames) >= CACHE_SIZE:
                 self._frames.clear()
             self._frames[text] = found
@@ -144,8 +165,8 @@ class SignatureReader:
             return NO_TOOLS
         try:
             key = orjson.dumps(listed)
-        except orjson.JSONEncodeError:  # integers beyond 64 bits are legal JSON
-            key = canonical(listed).encode()
+        except orjson.JSONEncodeError:  # lone surrogates and integers beyond 64 bits are legal JSON
+            key = canonical(listed).encode(errors="surrogatepass")
         found = self._tools.get(key)
         if found is None:
             functions = functions_of(request)
@@ -179,9 +200,9 @@ def static_text(request: JsonObject) -> tuple[str, str]:
     return ("system", "\n".join(static)) if any(static) else ("user", "")
 
 
-def wording_of(request: JsonObject) -> str:
-    """Hash of the call site's fixed text with its values in place."""
-    return _hash(static_text(request)[1])
+def hashed_wording(prompt: str) -> str:
+    """Hash a prompt with its values in place."""
+    return _hash(prompt)
 
 
 def skeleton(text: str, *, limit: int = MAX_PROMPT) -> str:
@@ -193,7 +214,10 @@ def skeleton(text: str, *, limit: int = MAX_PROMPT) -> str:
     text = text.strip()
     if len(text) > limit:
         text = text[: limit // 2] + SLOT + text[-limit // 2 :]
-    masked: str = _VALUES.sub(SLOT, text)
+    try:
+        masked: str = _VALUES.sub(SLOT, text)
+    except UnicodeEncodeError:  # a lone surrogate, which the engine cannot read
+        masked = _VALUES.sub(SLOT, text.encode(errors="replace").decode())
     return str(_RUNS.sub(SLOT, masked))
 
 

@@ -268,3 +268,24 @@ def test_failed_calls_count_but_do_not_shape_the_task() -> None:
 
 def test_no_calls_are_no_tasks() -> None:
     assert discover([]).tasks == ()
+
+
+NESTED = json.loads('{"a":' * 300 + "1" + "}" * 300)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"messages": "text"},
+        {"messages": [None, 7, {"role": "user", "content": [None, {"text": 3}]}, {"role": 1}]},
+        {"messages": [{"role": "user", "content": "\ud800"}], "response_format": {"name": "\ud800"}},
+        {"messages": [{"role": "user", "content": "x"}], "tools": [None, {"function": {"name": "\udfff"}}]},
+        {"messages": [{"role": "user", "content": 2**70}], "n": 2**70},
+        {"messages": [{"role": "user", "content": "x", "extra": NESTED}]},
+    ],
+)
+def test_odd_requests_are_discovered_in_like_any_other(odd: JsonObject) -> None:
+    calls = [replace(call, request=odd) for call in calls_of([(odd, say("ok"))] * 3)]
+    found = discover([*calls, *(replace(c, id=f"m{c.id}") for c in mixture())])
+    assert len(found.tasks) >= 4

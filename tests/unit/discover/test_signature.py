@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offramp.discover.signature import SLOT, Signature, SignatureReader, skeleton, static_text, wording_of
+from offramp.discover.signature import SLOT, Signature, SignatureReader, skeleton, static_text
 
 if TYPE_CHECKING:
     from offramp.core.json import JsonObject
@@ -142,7 +142,8 @@ def test_a_list_of_values_is_one_slot() -> None:
 def test_values_in_place_tell_wordings_of_one_signature_apart() -> None:
     one, other = request("x", prompt='Say "yes".'), request("x", prompt='Say "no".')
     assert read(one) == read(other)
-    assert wording_of(one) != wording_of(other)
+    looks = [SignatureReader().look(item) for item in (one, other)]
+    assert looks[0].wording != looks[1].wording
 
 
 def test_leading_system_and_developer_messages_are_the_prompt() -> None:
