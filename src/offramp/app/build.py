@@ -143,15 +143,22 @@ class App:
         gateway = self.settings.gateway
         return HttpChat(lambda: open_teacher(gateway, gateway.upstream, gateway.upstream_key))
 
-    def workshop(self, say: Callable[[str], None]) -> Workshop:
-        """What candidates are made with."""
+    def workshop(
+        self, say: Callable[[str], None], on_event: Callable[[JsonObject], None] | None = None
+    ) -> Workshop:
+        """What candidates are made with.
+
+        Args:
+            say: Told what is going on, a line at a time.
+            on_event: Told how training goes, as JSON.
+        """
         self.settings.specialists_path.mkdir(parents=True, exist_ok=True, mode=0o700)
         server, cheaper = self._asked()
         workshop: Workshop = heavy("offramp.loop.ladder").Workshop(
             folder=self.settings.specialists_path,
             embedder=self.embedder,
             engine=lambda: self.engine,
-            train_adapter=lambda train, validation, out: self._train(train, validation, out, say),
+            train_adapter=lambda train, validation, out: self._train((train, validation), out, say, on_event),
             base=self.settings.train.base,
             kinds=heavy("offramp.app.kinds").kinds_of(self.settings),
             server=server,
@@ -164,7 +171,11 @@ class App:
         return workshop
 
     def _train(
-        self, train: Sequence[Example], validation: Sequence[Example], out: Path, say: Callable[[str], None]
+        self,
+        examples: tuple[Sequence[Example], Sequence[Example]],
+        out: Path,
+        say: Callable[[str], None],
+        on_event: Callable[[JsonObject], None] | None,
     ) -> JsonObject:
         module = heavy("offramp.train.lora")
         settings = self.settings.train
@@ -172,24 +183,15 @@ class App:
         options = module.LoraOptions(threads=settings.threads, seed=settings.seed, **chosen)
 
         def show(progress: Any) -> None:
-            say(
-                f"    training: step {progress.step}/{progress.steps}, loss {progress.loss:.3f}, "
-                f"{progress.tokens_per_second:,.0f} tokens/s, {progress.eta_seconds:.0f} s to go"
-            )
+            say(f"    training: {progress.line()}")
+            if on_event is not None:
+                on_event(progress.to_dict())
 
-        result = module.train_lora(
-            train, validation, base=self.base, out=out, options=options, on_progress=show
-        )
-        return {
-            "loss": result.loss,
-            "validation_loss": result.validation_loss,
-            "epochs": result.epochs,
-            "steps": result.steps,
-            "examples": result.examples,
-            "left_out": result.left_out,
-            "cpu_seconds": result.cpu_seconds,
-            "lineage": result.lineage,
-        }
+        result = module.train_lora(*examples, base=self.base, out=out, options=options, on_progress=show)
+        if result.left_out:
+            say(f"    training: {result.left_out} examples are longer than the context and were left out")
+        figures: JsonObject = result.figures()
+        return figures
 
     def close(self) -> None:
         """Close what was opened."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +18,9 @@ from offramp.loop.night import Goal
 from offramp.loop.pipeline import Stages, find_tasks, run_night
 from offramp.report.table import render_table
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 @click.command("convert")
 @click.argument("task", required=False)
@@ -24,6 +28,7 @@ from offramp.report.table import render_table
 @options.delta
 @options.base
 @options.kinds
+@options.events
 @options.as_json
 @click.pass_context
 def command(
@@ -33,6 +38,7 @@ def command(
     delta: float | None,
     base: str | None,
     kinds: str | None,
+    events: Path | None,
     *,
     as_json: bool,
 ) -> None:
@@ -52,7 +58,8 @@ def command(
         store = reading(app, "convert")
         found = find_tasks(store, stages, say)
         goal = Goal(settings.certify.alpha, settings.certify.delta, seed=settings.train.seed)
-        run_night(store, found, app.workshop(say), goal, stages, say, task=task)
+        workshop = app.workshop(say, options.event_lines(events))
+        run_night(store, found, workshop, goal, stages, say, task=task)
         summary = summarise(app.store, settings, seconds=stages.seconds)
         decided = decisions(app.store)
     finally:

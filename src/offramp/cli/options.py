@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from offramp.config import Settings
+    from offramp.core.json import JsonObject
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 alpha = click.option(
@@ -25,6 +27,12 @@ kinds = click.option(
     default=None,
     help="Kinds of candidates to try, as in cache,template; what suits by default.",
 )
+events = click.option(
+    "--events",
+    default=None,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Append how training goes to this file, one JSON object a line.",
+)
 files = click.argument("logs", nargs=-1, required=True, type=click.Path(path_type=Path))
 log_format = click.option(
     "--format", "log_format", default="", help="Format of the files; told from each row by default."
@@ -32,6 +40,18 @@ log_format = click.option(
 skip_broken = click.option(
     "--skip-broken", is_flag=True, help="Leave out and count lines that cannot be read."
 )
+
+
+def event_lines(file: Path | None) -> Callable[[JsonObject], None] | None:
+    """Return a function that appends JSON events to a file; None where no file is given."""
+    if file is None:
+        return None
+
+    def append(event: JsonObject) -> None:
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(event) + "\n")
+
+    return append
 
 
 def settings_of(ctx: click.Context, **overrides: Any) -> Settings:

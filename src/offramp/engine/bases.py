@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,12 +17,14 @@ from offramp.core.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BROKEN = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError)
 """What transformers and peft raise for a directory that is not what they expect."""
+
+LINEAGE = "lineage.json"
+"""File beside trained weights that says what they were made from."""
 
 
 def load_base(base: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -39,6 +43,23 @@ def load_base(base: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBas
             hint="Give a Hugging Face directory or a hub name, for instance Qwen/Qwen3-0.6B.",
         ) from error
     return model.eval(), tokenizer
+
+
+def revision_of(base: Path | str, model: PreTrainedModel) -> str:
+    """Say which weights a base has: a hash of its weight files, or its commit on the hub.
+
+    Returns:
+        ``sha256:...`` for a directory, ``commit:...`` for a hub name; "" where the hub gave none.
+    """
+    folder = Path(base)
+    if folder.is_dir():
+        found = hashlib.sha256()
+        for path in sorted(folder.glob("*.safetensors")):
+            with path.open("rb") as file:
+                found.update(hashlib.file_digest(file, "sha256").digest())
+        return f"sha256:{found.hexdigest()}"
+    commit = getattr(model.config, "_commit_hash", None)
+    return f"commit:{commit}" if commit else ""
 
 
 @contextmanager

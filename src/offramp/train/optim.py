@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -63,6 +63,15 @@ class MuonAdamW:
             part.step()
             part.zero_grad(set_to_none=True)
         return float(norm)
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return the state of both parts, for a checkpoint."""
+        return [part.state_dict() for part in self._parts]
+
+    def restore(self, state: list[dict[str, Any]]) -> None:
+        """Take up what `state` returned."""
+        for part, saved in zip(self._parts, state, strict=True):
+            part.load_state_dict(saved)
 
 
 def rate_factor(step: int, steps: int, *, warmup: float = 0.03) -> float:

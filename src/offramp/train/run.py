@@ -4,202 +4,223 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
-from offramp.core.errors import EngineError
-from offramp.train.augment import ValueSwaps
-from offramp.train.batches import align, completion_loss, group, render_row
-from offramp.train.optim import MuonAdamW, rate_factor, seeded
+from offramp.train.batches import align, completion_loss, group
+from offramp.train.checkpoint import Checkpoint, Standing
+from offramp.train.guard import Diverged, LossGuard, diverged
+from offramp.train.optim import MuonAdamW, rate_factor
+from offramp.train.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from peft import PeftModel
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
-    from offramp.core.model import Example
     from offramp.train.batches import Row
+    from offramp.train.checkpoint import CheckpointFile, Weights
+    from offramp.train.feed import Feed
+    from offramp.train.options import TrainOptions
 
-
-@dataclass(frozen=True, slots=True)
-class LoraOptions:
-    """How a specialist is trained; the defaults suit the bundled nano base.
-
-    Attributes:
-        rank: Rank of the adapter matrices; a narrow base needs a high one.
-        alpha: Scale of the adapter is ``alpha / rank``.
-        dropout: Dropout before the adapter.
-        epochs: Passes over the examples.
-        batch_tokens: Padded tokens per step.
-        matrix_rate: Peak rate of Muon on the adapter matrices.
-        swap_share: Share of examples whose copied values are exchanged for others of the same
-            argument in each pass; 0 switches it off.
-        patience: Stop after this many validations without improvement.
-        context: Longest row in tokens; longer ones are left out and counted.
-        threads: Threads that torch may use.
-        seed: Seed of initial weights, order and exchanges.
-    """
-
-    rank: int = 64
-    alpha: int = 64
-    dropout: float = 0.0
-    epochs: int = 5
-    batch_tokens: int = 1024
-    matrix_rate: float = 3e-3
-    swap_share: float = 0.5
-    patience: int = 2
-    context: int = 512
-    threads: int = 1
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a training run stands.
-
-    Attributes:
-        step: Steps done.
-        steps: Steps planned.
-        loss: Mean training loss since the last report, nats per completion token.
-        validation_loss: The last validation, None before the first.
-        eta_seconds: Estimated wall-clock seconds to go.
-        tokens_per_second: Tokens trained per wall-clock second.
-    """
-
-    step: int
-    steps: int
-    loss: float
-    validation_loss: float | None
-    eta_seconds: float
-    tokens_per_second: float
-
-
-class Feed:
-    """Training rows, rendered anew each epoch because values are exchanged."""
-
-    def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        examples: Sequence[Example],
-        options: LoraOptions,
-        context: int,
-    ) -> None:
-        self._tokenizer = tokenizer
-        self._options = options
-        self._random = seeded(options.seed)
-        self._plain, self.left_out = render_examples(tokenizer, examples, context)
-        self._examples = examples
-        self._swaps = ValueSwaps(examples)
-        self._context = context
-        self.size = len(self._plain)
-
-    def epoch(self) -> Iterator[list[Row]]:
-        """Yield the batches of one pass in random order."""
-        rows = self._plain
-        if self._options.swap_share > 0:
-            fresh = [
-                self._swaps.swap(example, self._random)
-                if self._random.random() < self._options.swap_share
-                else example
-                for example in self._examples
-            ]
-            rows, _ = render_examples(self._tokenizer, fresh, self._context)
-        groups = group(rows, self._options.batch_tokens)
-        self._random.shuffle(groups)
-        for members in groups:
-            yield [rows[index] for index in members]
-
-    def batches(self) -> int:
-        """Return the number of batches of one pass, near enough for a schedule."""
-        return len(group(self._plain, self._options.batch_tokens))
+CALMER = 0.3
+"""Factor on all rates after a divergence."""
 
 
 class Run:
-    """One training run and what it has seen so far."""
+    """One training run and what it has seen so far.
+
+    Every random draw and every sum of a run depends on its checkpoint alone: on one thread, a run that was
+    killed and taken up again ends with the very weights of one that was not.
+
+    Args:
+        model: The model; what needs a gradient is trained.
+        feed: The training rows.
+        held_out: The validation rows.
+        options: How to train.
+        file: Where checkpoints go.
+        on_progress: Told how it goes.
+    """
 
     def __init__(
         self,
-        model: PeftModel,
+        model: PreTrainedModel,
         feed: Feed,
         held_out: Sequence[Row],
-        options: LoraOptions,
+        options: TrainOptions,
+        file: CheckpointFile,
         on_progress: Callable[[Progress], None],
     ) -> None:
         self._model, self._feed, self._held_out, self._options = model, feed, held_out, options
-        self._on_progress = on_progress
+        self._file, self._on_progress = file, on_progress
         self._steps = feed.batches() * options.epochs
-        self._optimizer = MuonAdamW(
-            model.named_parameters(), matrix_rate=options.matrix_rate, other_rate=options.matrix_rate / 3
-        )
-        self._started = time.monotonic()
-        self._tokens = 0
-        self._best: dict[str, torch.Tensor] = {}
-        self.best_loss, self.loss, self.epochs, self.steps_done = math.inf, math.nan, 0, 0
-        self._validated: float | None = None
+        self._start = trained_weights(model)
+        self._best: Weights = {}
+        self._guard = LossGuard()
+        self._order = feed.random.getstate()
+        self._begun = (time.monotonic(), time.process_time())
+        self._saved = time.monotonic()
+        self._here = (0, 0)
+        self.standing = Standing()
+        self._optimizer = self._fresh_optimizer()
+
+    @property
+    def best(self) -> Weights:
+        """The weights with the lowest validation loss."""
+        return self._best
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds spent, in all processes that worked on it."""
+        return self.standing.cpu_seconds + time.process_time() - self._begun[1]
 
     def fit(self) -> None:
-        """Train to the last epoch or until validation stops improving; leave the best weights in place."""
-        without_gain = 0
-        while self.epochs < self._options.epochs and without_gain <= self._options.patience - 1:
-            self.loss = self._epoch()
-            self.epochs += 1
-            self._validated = validation_loss(self._model, self._held_out, self._options.batch_tokens * 4)
-            if self._validated < self.best_loss:
-                self.best_loss, without_gain = self._validated, 0
-                state = get_peft_model_state_dict(self._model)
-                self._best = {name: weight.detach().clone() for name, weight in state.items()}
-            else:
-                without_gain += 1
-        if not self._best:
-            raise EngineError(
-                f"Training diverged: the validation loss is {self._validated}.",
-                hint="Lower matrix_rate; a tenth of it is a good next try.",
-            )
-        set_peft_model_state_dict(self._model, self._best)
+        """Train to the last epoch or until validation stops improving; leave the best weights in place.
+
+        Raises:
+            Diverged: It did, at a lower rate as well, before any validation.
+        """
+        self._take_up()
+        standing, options = self.standing, self._options
+        while not standing.finished:
+            try:
+                trained = self._epoch()
+                self._judge(trained)
+                standing.finished = (
+                    standing.epoch >= options.epochs or standing.without_gain >= options.patience
+                )
+            except Diverged as reason:
+                self._recover(reason)
+            self._save()
+        put_weights(self._model, self._best)
+
+    def _take_up(self) -> None:
+        """Go on from the checkpoint, where there is one."""
+        found = self._file.load()
+        if found is None:
+            return
+        put_weights(self._model, found.weights)
+        self.standing, self._best = found.standing, found.best
+        self._optimizer = self._fresh_optimizer()
+        self._optimizer.restore(found.optimizer)
+        self._order = _as_state(found.order)
+        self._feed.random.setstate(self._order)
+        torch.set_rng_state(found.torch_random)
+        self._guard.restore(found.guard)
+        self._here = (self.standing.steps, self.standing.tokens)
+        if self.standing.finished:
+            return
+        self.standing.resumed += 1
+        self._tell(f"taken up again at step {self.standing.steps}")
 
     def _epoch(self) -> float:
+        """Train to the end of the epoch in progress; return its mean loss."""
+        standing = self.standing
         self._model.train()
-        losses: list[float] = []
-        for rows in self._feed.epoch():
+        for rows in self._feed.epoch(standing.batch):
             batch = align(rows)
             loss = completion_loss(self._model, batch)
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise EngineError(
-                    f"Training diverged at step {self.steps_done + 1}: the loss is {value}.",
-                    hint="Lower matrix_rate; a tenth of it is a good next try.",
-                )
             torch.autograd.backward(loss)
-            self._optimizer.step(rate_factor(self.steps_done, self._steps))
-            self.steps_done += 1
-            self._tokens += batch.tokens
-            losses.append(value)
-            if self.steps_done % 10 == 0:
-                self._report(losses[-10:])
-        self._report(losses[-10:])
-        return sum(losses) / len(losses)
+            value = float(loss.detach())
+            norm = self._optimizer.step(rate_factor(standing.steps, self._steps))
+            standing.steps += 1
+            standing.batch += 1
+            standing.tokens += batch.tokens
+            self._guard.watch(standing.steps, value, norm)
+            standing.losses.append(value)
+            if standing.steps % 10 == 0:
+                self._report()
+            if time.monotonic() - self._saved >= self._options.checkpoint_seconds:
+                self._save()
+        return sum(standing.losses) / len(standing.losses)
 
-    def _report(self, losses: list[float]) -> None:
-        spent = max(time.monotonic() - self._started, 1e-9)
-        steps = max(self._steps, self.steps_done)
+    def _judge(self, trained: float) -> None:
+        """Validate at the end of an epoch and keep the weights if they are the best."""
+        standing = self.standing
+        validated = validation_loss(self._model, self._held_out, self._options.batch_tokens * 4)
+        if not math.isfinite(validated):
+            raise diverged(f"in epoch {standing.epoch + 1}: the validation loss is {validated}")
+        if validated < standing.best_loss:
+            standing.best_loss, standing.without_gain = validated, 0
+            self._best = trained_weights(self._model)
+        else:
+            standing.without_gain += 1
+        standing.history.append((trained, validated))
+        self._report()
+        standing.epoch += 1
+        self._next_epoch()
+
+    def _next_epoch(self) -> None:
+        self.standing.batch, self.standing.losses = 0, []
+        self._order = self._feed.random.getstate()
+
+    def _recover(self, reason: Diverged) -> None:
+        """Go back to the best weights, or to the first; the second time, be content with the best."""
+        standing = self.standing
+        again = standing.rate_scale < 1.0
+        if again and not self._best:
+            raise reason
+        put_weights(self._model, self._best or self._start)
+        back = "the best weights so far" if self._best else "the start"
+        if again:
+            standing.finished = True
+            self._tell(f"{reason.message} Once was enough: it ends with {back}.")
+            return
+        standing.rate_scale = CALMER
+        self._optimizer = self._fresh_optimizer()
+        self._guard = LossGuard()
+        self._next_epoch()
+        self._tell(f"{reason.message} It goes on from {back} at {CALMER:g} times the rate.")
+
+    def _fresh_optimizer(self) -> MuonAdamW:
+        rate = self._options.matrix_rate * self.standing.rate_scale
+        return MuonAdamW(self._model.named_parameters(), matrix_rate=rate, other_rate=rate / 3)
+
+    def _save(self) -> None:
+        now = (time.monotonic(), time.process_time())
+        self.standing.cpu_seconds += now[1] - self._begun[1]
+        self._begun = (self._begun[0], now[1])
+        self._file.save(
+            Checkpoint(
+                standing=self.standing,
+                weights=trained_weights(self._model),
+                best=self._best,
+                optimizer=self._optimizer.state(),
+                order=self._order,
+                torch_random=torch.get_rng_state(),
+                guard=self._guard.state(),
+            )
+        )
+        self._saved = time.monotonic()
+
+    def _tell(self, note: str) -> None:
+        self.standing.notes.append(note)
+        self._report(note)
+
+    def _report(self, note: str = "") -> None:
+        standing = self.standing
+        spent = max(time.monotonic() - self._begun[0], 1e-9)
+        steps, here = max(self._steps, standing.steps), standing.steps - self._here[0]
+        losses = standing.losses[-10:]
         self._on_progress(
             Progress(
-                step=self.steps_done,
+                step=standing.steps,
                 steps=steps,
-                loss=sum(losses) / max(1, len(losses)),
-                validation_loss=self._validated,
-                eta_seconds=spent / max(1, self.steps_done) * (steps - self.steps_done),
-                tokens_per_second=self._tokens / spent,
+                epoch=min(standing.epoch + 1, self._options.epochs),
+                epochs=self._options.epochs,
+                loss=sum(losses) / len(losses) if losses else math.nan,
+                validation_loss=standing.history[-1][1] if standing.history else None,
+                eta_seconds=spent / max(1, here) * (steps - standing.steps),
+                tokens_per_second=(standing.tokens - self._here[1]) / spent,
+                cpu_seconds=self.cpu_seconds,
+                note=note,
             )
         )
 
 
 @torch.no_grad()
-def validation_loss(model: PreTrainedModel | PeftModel, rows: Sequence[Row], budget: int) -> float:
+def validation_loss(model: PreTrainedModel, rows: Sequence[Row], budget: int) -> float:
     """Return the mean loss per completion token over rows, dropout off."""
     model.eval()
     total, tokens = 0.0, 0
@@ -211,10 +232,22 @@ def validation_loss(model: PreTrainedModel | PeftModel, rows: Sequence[Row], bud
     return total / tokens
 
 
-def render_examples(
-    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], context: int
-) -> tuple[list[Row], int]:
-    """Render examples; return the rows that fit the context, and how many did not."""
-    rows = [render_row(tokenizer, example.prompt, example.completion) for example in examples]
-    fitting = [row for row in rows if len(row) <= context]
-    return fitting, len(rows) - len(fitting)
+def trained_weights(model: torch.nn.Module) -> Weights:
+    """Return copies of the weights that are trained, by name."""
+    return {
+        name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad
+    }
+
+
+@torch.no_grad()
+def put_weights(model: torch.nn.Module, weights: Weights) -> None:
+    """Put weights that `trained_weights` returned in their places."""
+    places = dict(model.named_parameters())
+    for name, weight in weights.items():
+        places[name].copy_(weight)
+
+
+def _as_state(order: Sequence[object]) -> tuple[object, ...]:
+    """Make what was read from a file the state of a generator again: tuples all the way."""
+    version, numbers, gauss = order
+    return (version, tuple(numbers), gauss)  # type: ignore[arg-type]  # a state's second part is numbers
