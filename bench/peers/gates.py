@@ -70,10 +70,8 @@ class Proof:
     def decided(self, drawn: Split, traffic: Traffic, certificate: Certificate | None = None) -> Decided:
         """Apply a certificate (its own where none is given) to the test calls that it covers."""
         asked = certificate or self.certificate
-        members = {member.task for member in asked.members if not member.deferred}
-        threshold = np.inf if asked.threshold is None else asked.threshold
-        covered = np.array([task in members for task in self.test.task], np.bool_)
-        answered = covered & (self.test.confidence >= threshold)
+        thresholds = {task: asked.threshold_of(task) for task in {*self.test.task}}
+        answered = self.test.confidence >= np.array([thresholds[task] for task in self.test.task])
         decided = Decided(answered, answered & self.test.loss, self.student.kind, asked.reason)
         return _spread(decided, drawn, traffic)
 

@@ -24,6 +24,7 @@ from offramp.testing.memory_store import MemoryStore
 from offramp.testing.traffic import ROOMS, SONGS, Agent, calls_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from offramp.core.call import Call
@@ -47,6 +48,13 @@ def assistant(request: EngineRequest) -> tuple[str, float]:
     if songs:
         return f"music_play {json.dumps({'title': songs[0]})}", -0.01
     return 'steer_port {"speed":"slow"}', -0.01
+
+
+def raises(error: BaseException) -> Callable[..., None]:
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    return broken
 
 
 @dataclass
@@ -227,6 +235,27 @@ def test_an_interrupted_night_leaves_the_store_and_the_next_one_works(world: Wor
     assert conversion.certified
     assert world.training.runs == 1
     assert (world.folder / conversion.specialist / "specialist.json").is_file()
+
+
+def test_a_night_interrupted_after_a_look_at_calibration_calls_has_used_its_round(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.record("route")
+    # Right after the look, before anything is written: only a patch gets there.
+    monkeypatch.setattr(state, "save_conversions", raises(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        world.night()
+    monkeypatch.undo()
+    (conversion,) = world.night()
+    assert conversion.certificate is not None
+    assert conversion.certificate.delta == pytest.approx(DELTA / 6)
+    assert state.rounds(world.store) == 2
+
+
+def test_a_night_that_looked_at_no_calibration_call_has_used_no_round(world: World) -> None:
+    world.record("flip")
+    world.night()
+    assert state.rounds(world.store) == 0
 
 
 def test_the_same_data_opens_the_same_specialist_again(world: World) -> None:

@@ -191,8 +191,11 @@ def _proof(
         proof["coverage"] = member["answered"] / member["n"] if live and member["n"] else 0.0
     if member["deferred"]:
         proof["reason"] = (
-            "Always deferred: on validation calls its own risk exceeds alpha at the group's threshold."
+            "Always deferred: on validation calls its own risk exceeds alpha at every threshold."
         )
+    elif live and member.get("floor", 0.0) > certificate["threshold"]:
+        proof["threshold"] = member["floor"]
+        proof["reason"] += " Held to a stricter threshold: at the group's, its own risk exceeds alpha."
     return proof
 
 

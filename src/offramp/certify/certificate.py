@@ -4,33 +4,28 @@ The promise is pooled over the scope: of the calls that the specialist answers, 
 disagrees with the teacher, at confidence ``1 - delta``. Everything that can be chosen (grid, start,
 deferred members) is chosen on validation calls; calibration calls are touched once, by the tests.
 
-One call a session is an honest unit, but it weighs a session of one call as much as one of fifty. Where
-the plain share of disagreements among all answered calibration calls exceeds alpha, a threshold is not
-certified, whatever the test says; ``Unit.WEIGHTED`` makes the promise per call with a bound.
+A share of all calls is what is promised (see ``units``): where validation sessions have several calls, whole
+sessions are bet on; where they have one, the exact binomial test counts them.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from offramp.certify.bounds import calls_at_rate, upper
-from offramp.certify.deferral import draw_group
-from offramp.certify.threshold import Curve, Outcome, measure, run_sequence, sequence
+from offramp.certify.deferral import draw_group, drawing_for
+from offramp.certify.exam import at_thresholds, prepare, sit, units_needed
+from offramp.certify.threshold import measure
 from offramp.certify.units import (
     Drawing,
     ScoredCalls,
     Unit,
     answerable,
-    calibration_units,
     check_disjoint,
-    length_cap,
     mix,
     mix_distance,
-    validation_units,
 )
 from offramp.core.certificate import Certificate, Member
 from offramp.core.errors import BadInput
@@ -40,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from offramp.certify.terms import Terms
-    from offramp.certify.units import Bools, Floats
+    from offramp.certify.threshold import Outcome
 
 
 def certify_task(
@@ -63,8 +58,9 @@ def certify_task(
         BadInput: Calls of another task, or a session in both parts.
     """
     _check_parts({version[0]}, validation, calibration)
-    drawing = Drawing(terms.unit, terms.seed, length_cap(validation))
-    return _issue("task", dict([version]), specialist, _Evidence(validation, calibration, drawing, terms))
+    drawing = drawing_for(validation, terms)
+    evidence = _Evidence((version[0],), validation, calibration, drawing, terms)
+    return _issue("task", dict([version]), specialist, evidence)
 
 
 def certify_group(
@@ -76,9 +72,10 @@ def certify_group(
 ) -> Certificate:
     """Certify a group of tasks over the mix of their calibration calls, or say why not.
 
-    Members that validation finds too risky (see ``deferral``) always defer: their calls stay with the
-    teacher, keep their part in the draw, and so lower the coverage. The pooled promise says nothing about
-    one member; each has its own figures beside it, a deferred one those it would have had.
+    Members that validation finds too risky (see ``deferral``) are held to a stricter threshold of their own,
+    or always defer: the calls that stay with the teacher keep their part in the draw, and so lower the
+    coverage. The pooled promise says nothing about one member; each has its own figures beside it, a
+    deferred one those it would have had.
 
     Args:
         versions: Version of each member by task id.
@@ -97,7 +94,8 @@ def certify_group(
         raise BadInput("A group certificate was asked for no task; it takes one or more.")
     _check_parts(set(versions), validation, calibration)
     drawing = draw_group(frozenset(versions), validation, terms, len(set(calibration.session)))
-    return _issue("group", dict(versions), specialist, _Evidence(validation, calibration, drawing, terms))
+    evidence = _Evidence(tuple(sorted(versions)), validation, calibration, drawing, terms)
+    return _issue("group", dict(versions), specialist, evidence)
 
 
 def mix_holds(certificate: Certificate, live: Mapping[str, float]) -> bool:
@@ -112,6 +110,7 @@ def mix_holds(certificate: Certificate, live: Mapping[str, float]) -> bool:
 class _Evidence:
     """The calls behind one certificate, and how they are used."""
 
+    tasks: tuple[str, ...]
     validation: ScoredCalls
     calibration: ScoredCalls
     drawing: Drawing
@@ -120,20 +119,16 @@ class _Evidence:
 
 def _issue(scope: str, versions: dict[str, str], specialist: str, evidence: _Evidence) -> Certificate:
     """Run the tests, once, and write down what came out."""
-    terms, tasks = evidence.terms, tuple(sorted(versions))
-    chosen = validation_units(evidence.validation, evidence.drawing)
-    drawn = calibration_units(evidence.calibration, evidence.drawing)
-    thresholds = sequence(chosen, terms.alpha, len(drawn.weight), terms.step)
-    curve = measure(drawn, thresholds)
-    plain = measure(answerable(evidence.calibration, evidence.drawing.deferred), thresholds)
-    # Where sessions of many calls are the worse ones, one call a session promises less than it seems to.
-    allowed = (plain.errors <= terms.alpha * plain.answered) | (terms.unit is not Unit.CALL)
-    outcome = run_sequence(curve, terms.alpha, terms.delta, allowed=allowed)
-    at = _shown_at(outcome, thresholds)
-    per_call = _share(plain, at)
+    terms, calibration, tasks = evidence.terms, evidence.calibration, evidence.tasks
+    sessions = len(set(calibration.session))
+    exam = prepare(evidence.validation, evidence.drawing, terms, sessions)
+    outcome = sit(exam, calibration, terms.alpha, terms.delta)
+    strictest = float(exam.curve.thresholds[0]) if outcome.tested else np.inf
+    at = strictest if outcome.threshold is None else outcome.threshold
     missing = None
     if outcome.threshold is None:
-        missing = _missing(curve, measure(chosen, thresholds), allowed, terms)
+        needed = units_needed(exam, calibration, terms.alpha, terms.delta)
+        missing = None if needed is None else max(needed - outcome.n, 1)
     return Certificate(
         scope=scope,
         tasks=tasks,
@@ -142,20 +137,22 @@ def _issue(scope: str, versions: dict[str, str], specialist: str, evidence: _Evi
         alpha=terms.alpha,
         delta=terms.delta,
         threshold=outcome.threshold,
-        unit=terms.unit.value,
+        unit=evidence.drawing.unit.value,
         n=outcome.n,
         answered=outcome.answered,
         errors=outcome.errors,
         coverage=outcome.answered / outcome.n if outcome.n else 0.0,
         risk=outcome.risk,
         risk_upper=outcome.risk_upper,
-        members=_members(tasks, evidence, at),
-        mix=mix(evidence.calibration.task),
+        members=tuple(_member(task, evidence, at) for task in tasks),
+        mix=mix(calibration.task),
         mix_tolerance=terms.mix_tolerance,
         calls_needed=missing,
-        evidence=_hash(evidence.calibration),
-        reason=_reason(outcome, terms, missing, per_call),
-        risk_per_call=per_call,
+        evidence=_hash(calibration),
+        reason=_reason(outcome, evidence, missing),
+        risk_per_call=_plain_risk(evidence, at),
+        cap=evidence.drawing.cap,
+        sessions=sessions,
     )
 
 
@@ -167,67 +164,36 @@ def _check_parts(tasks: set[str], validation: ScoredCalls, calibration: ScoredCa
     check_disjoint({"validation": validation.call, "calibration": calibration.call}, "call id")
 
 
-def _shown_at(outcome: Outcome, thresholds: Floats) -> float:
-    if outcome.threshold is not None:
-        return outcome.threshold
-    return float(thresholds[0]) if len(thresholds) else math.inf
-
-
-def _members(tasks: tuple[str, ...], evidence: _Evidence, threshold: float) -> tuple[Member, ...]:
-    """Each member on its own units: one per session *of that task*, as its own certificate would have."""
-    terms = evidence.terms
+def _member(task: str, evidence: _Evidence, threshold: float) -> Member:
+    """Count a member on its own calls, as its own certificate would; nobody is held back there."""
+    terms, drawing = evidence.terms, evidence.drawing
+    validation, calibration = (part.of_task(task) for part in (evidence.validation, evidence.calibration))
+    floor = drawing.floors.get(task, 0.0)
+    alone = drawing_for(validation, terms)
+    at = np.array([max(threshold, floor)])
+    exam = at_thresholds(validation, alone, at, terms.alpha, len(set(calibration.session)))
+    outcome = sit(exam, calibration, terms.alpha, terms.delta)
     # Certificates of their own would share delta, so what they need is counted at their share of it.
-    share = terms.delta / len(tasks)
-    members = []
-    for task in tasks:
-        cap = length_cap(evidence.validation.of_task(task))
-        drawing = replace(evidence.drawing, cap=cap, deferred=frozenset())
-        units = calibration_units(evidence.calibration.of_task(task), drawing)
-        curve = measure(units, np.array([threshold]))
-        n, answered, errors = (
-            len(units.weight),
-            round(float(curve.answered[0])),
-            round(float(curve.errors[0])),
-        )
-        needed = _units_needed(n, answered, errors, (terms.alpha, share))
-        members.append(
-            Member(
-                task=task,
-                n=n,
-                answered=answered,
-                errors=errors,
-                risk=errors / answered if answered else 0.0,
-                risk_upper=upper(answered, errors, terms.delta),
-                deferred=task in evidence.drawing.deferred,
-                calls_needed=None if needed is None else max(needed - n, 0),
-            )
-        )
-    return tuple(members)
+    share = terms.delta / len(evidence.tasks)
+    needed = units_needed(exam, calibration, terms.alpha, share)
+    return Member(
+        task=task,
+        n=outcome.n,
+        answered=outcome.answered,
+        errors=outcome.errors,
+        risk=outcome.risk,
+        risk_upper=outcome.risk_upper,
+        deferred=task in drawing.deferred,
+        calls_needed=None if needed is None else max(needed - outcome.n, 0),
+        floor=floor,
+    )
 
 
-def _missing(calibration: Curve, validation: Curve, allowed: Bools, terms: Terms) -> int | None:
-    """How many more units would certify at the threshold that is nearest to it; None where none is."""
-    promise = (terms.alpha, terms.delta)
-    rows = [row for row, may in zip(_seen(calibration, validation), allowed.tolist(), strict=True) if may]
-    totals = [total for row in rows if (total := _units_needed(*row, promise)) is not None]
-    return max(min(totals) - round(calibration.n), 1) if totals else None
-
-
-def _seen(calibration: Curve, validation: Curve) -> list[tuple[float, float, float]]:
-    """Units, answered and errors at each threshold; of validation where calibration answered nothing."""
-    return [
-        (source.n, float(source.answered[at]), float(source.errors[at]))
-        for at in range(len(calibration.thresholds))
-        for source in (calibration if calibration.answered[at] else validation,)
-    ]
-
-
-def _units_needed(n: float, answered: float, errors: float, promise: tuple[float, float]) -> int | None:
-    """Units after which alpha is certified at the present risk and coverage; None where it never is."""
-    if answered <= 0.0:
-        return None
-    needed = calls_at_rate(*promise, errors / answered)
-    return None if needed is None else math.ceil(needed * n / answered)
+def _plain_risk(evidence: _Evidence, threshold: float) -> float:
+    """Share of all answered calibration calls that disagree, however long their sessions."""
+    curve = measure(answerable(evidence.calibration, evidence.drawing), np.array([threshold]))
+    answered, errors = float(curve.answered[0]), float(curve.errors[0])
+    return errors / answered if answered else 0.0
 
 
 def _hash(calls: ScoredCalls) -> str:
@@ -235,27 +201,18 @@ def _hash(calls: ScoredCalls) -> str:
     return digest(sorted([call, confidence, bool(loss)] for call, confidence, loss in rows))
 
 
-def _share(curve: Curve, threshold: float) -> float:
-    """Share of the answered that disagree at one of the curve's thresholds; 0 where nothing is answered."""
-    at = np.flatnonzero((curve.thresholds == threshold) & (curve.answered > 0.0))
-    return float(curve.errors[at[0]] / curve.answered[at[0]]) if len(at) else 0.0
-
-
-def _reason(outcome: Outcome, terms: Terms, missing: int | None, per_call: float) -> str:
+def _reason(outcome: Outcome, evidence: _Evidence, missing: int | None) -> str:
+    terms, drawing = evidence.terms, evidence.drawing
     alpha, sure = _percent(terms.alpha), _percent(1.0 - terms.delta)
-    counted = f"{outcome.errors} of {outcome.answered} answered units disagreed"
+    unit = "call" if drawing.unit is Unit.EVERY else "unit"
+    counted = f"{outcome.errors} of {outcome.answered} answered {unit}s disagreed"
     if outcome.threshold is not None:
         covered = _percent(outcome.answered / outcome.n)
         return f"Risk at most {alpha} at confidence {sure}: {counted}, at a coverage of {covered}."
     if not outcome.tested:
         return "Keep the LLM: validation calls leave no threshold to test (none, or all of them deferred)."
-    if outcome.risk_upper <= terms.alpha:
-        return (
-            f"Keep the LLM: {counted}, but counting every call {_percent(per_call)} did, above {alpha}: "
-            f"sessions of many calls are worse, so count {Unit.WEIGHTED.value!r}."
-        )
     reach = f"the risk may be {_percent(outcome.risk_upper)}, above {alpha}"
-    needed = f"about {missing} more units could certify at the present risk"
+    needed = f"about {missing} more {unit}s could certify at the present risk"
     ahead = needed if missing else "the present risk is too high at every threshold"
     return f"Keep the LLM: {counted} at the strictest threshold, so {reach}; {ahead}."
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from offramp.certify.bounds import check_share
 from offramp.certify.threshold import STEP
-from offramp.certify.units import Unit
 from offramp.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from offramp.certify.units import Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +20,18 @@ class Terms:
     Attributes:
         alpha: Largest share of answered calls that may disagree.
         delta: Probability of the certificate being wrong; its part of the total, see ``spend``.
-        unit: What is counted.
+        unit: What is counted; None: every call where validation sessions have several, and one call a
+            session where they have one. Either way the promise is on a share of all calls.
         mix_tolerance: Total variation distance beyond which another mix voids a group certificate.
         step: Distance of neighbouring thresholds in validation coverage.
-        min_answered: Answered validation calls from which a member's point risk decides whether it defers.
+        min_answered: Answered validation calls from which a member's point risk decides whether it is
+            within alpha.
         seed: For drawing one call per session.
     """
 
     alpha: float = 0.05
     delta: float = 0.05
-    unit: Unit = Unit.CALL
+    unit: Unit | None = None
     mix_tolerance: float = 0.1
     step: float = STEP
     min_answered: int = 10

@@ -49,6 +49,10 @@ class Curve:
     errors: Floats
     n: float
 
+    def at(self, rows: slice) -> Curve:
+        """Return what happens at some of the thresholds."""
+        return Curve(self.thresholds[rows], self.answered[rows], self.errors[rows], self.n)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -56,12 +60,12 @@ class Outcome:
 
     Attributes:
         threshold: The certified threshold; None where the first test failed (keep the LLM).
-        n: Calibration units.
+        n: Calibration units. Counts are whole, but where long sessions weigh less: then they are rounded.
         answered: Units answered at the certified threshold, or at the first one where none is certified.
         errors: Of those, disagreements.
-        risk: errors / answered, 0 where nothing was answered.
-        risk_upper: Clopper-Pearson upper bound on the risk there at ``1 - delta``; at most alpha exactly
-            where a threshold is certified.
+        risk: errors / answered before any rounding, 0 where nothing was answered.
+        risk_upper: Upper bound on the risk there at ``1 - delta`` by the same test (for draws it is that of
+            Clopper and Pearson); at most alpha exactly where a threshold is certified.
         tested: Tests made, the failed one included.
     """
 
@@ -100,10 +104,15 @@ def candidates(units: Units, step: float = STEP) -> Floats:
     return np.asarray(np.unique(scores[rows])[::-1], dtype=np.float64)
 
 
+def shrunk_risk(curve: Curve) -> Floats:
+    """Return the share of the answered that disagree, shrunk by one error and one success, shape (t,)."""
+    return (curve.errors + 1.0) / (curve.answered + 2.0)
+
+
 def forecast(validation: Curve, alpha: float, units: int) -> Floats:
     """Forecast the p-value that each threshold will have on ``units`` calibration units, shape (t,)."""
     check_share("alpha", alpha)
-    risk = (validation.errors + 1.0) / (validation.answered + 2.0)
+    risk = shrunk_risk(validation)
     answered = units * validation.answered / max(validation.n, 1e-300)
     expected = np.maximum(answered, 1e-9)
     values = betainc(expected * (1.0 - risk), expected * risk + 1.0, 1.0 - alpha)
@@ -167,7 +176,7 @@ def fixed_sequence(
     return run_sequence(measure(call_units(confidence, loss), thresholds), alpha, delta)
 
 
-def run_sequence(calibration: Curve, alpha: float, delta: float, *, allowed: Bools | None = None) -> Outcome:
+def run_sequence(calibration: Curve, alpha: float, delta: float) -> Outcome:
     """Test each threshold in turn at the full delta and stop at the first failure.
 
     Args:
@@ -175,8 +184,6 @@ def run_sequence(calibration: Curve, alpha: float, delta: float, *, allowed: Boo
             them.
         alpha: The risk to certify.
         delta: Probability of certifying a threshold whose risk exceeds alpha, at most.
-        allowed: Where False, the test fails whatever it says, shape (t,). A veto can only withhold
-            certificates, so it may look at any data.
 
     Raises:
         BadInput: Thresholds that do not fall.
@@ -188,7 +195,6 @@ def run_sequence(calibration: Curve, alpha: float, delta: float, *, allowed: Boo
     if not total:
         return Outcome(None, n, 0, 0, 0.0, 1.0, 0)
     passed = p_values(calibration.answered, calibration.errors, alpha) <= delta
-    passed &= True if allowed is None else allowed
     passes = total if bool(passed.all()) else int(np.argmin(passed))
     at = max(passes - 1, 0)
     answered, errors = round(float(calibration.answered[at])), round(float(calibration.errors[at]))

@@ -1,13 +1,19 @@
 """What is counted: independent units drawn from dependent calls.
 
-Calls of one session are not independent, so a bound that counts them as if they were is no bound. Three
+Calls of one session are not independent, so a bound that counts them as if they were is no bound. Four
 units are; each makes its own promise, and a certificate names it:
 
-- *one call per session*: "on a call drawn uniformly from a session drawn uniformly";
-- *one call per session, long sessions drawn more often*: the same per call of the traffic, which is what
-  a share of all calls means. Sessions are kept with probability ``length / cap`` (rejection sampling), so
-  it costs units, and calls of a session beyond the cap count as if it were that long;
+- *one call per session*: "on a call drawn uniformly from a session drawn uniformly". Where every session
+  has one call, that is a share of all calls, and the exact binomial test applies;
+- *every call of a session*: a share of all calls, whatever the lengths and the dependence. Sessions are
+  bet on as a whole (``betting``);
+- *one call per session, long sessions drawn more often*: the same promise from one call a session, kept
+  with probability ``length / cap`` (rejection sampling). It costs units and allows the exact test;
 - *one session*: "in at most alpha of the sessions where it answers, any of its answers disagrees".
+
+A share of all calls has no bound while a session may be of any length: one endless session could hold most
+of them. So the second and the third count a session as at most ``cap`` calls (those of a longer one weigh
+less); the cap is chosen on validation and named in the certificate.
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +46,7 @@ class Unit(enum.StrEnum):
     """What one independent draw is; the value is the wording in the certificate."""
 
     CALL = "one call per session"
+    EVERY = "every call of a session, sessions weighed by their calls"
     WEIGHTED = "one call per session, long sessions drawn more often"
     SESSION = "one session, in which any disagreement counts"
 
@@ -112,14 +119,21 @@ class Drawing:
     Attributes:
         unit: What one unit is.
         seed: Another seed draws other calls.
-        cap: For weighted draws, the session length from which on a session is always kept.
+        cap: What a session counts as at most, for a share of all calls.
         deferred: Tasks whose calls are never answered; they keep their part in the draw.
+        floors: By task, a confidence below which its calls are not answered: members that are held to a
+            stricter threshold than their group.
     """
 
     unit: Unit = Unit.CALL
     seed: int = 0
     cap: int = 1
     deferred: frozenset[str] = frozenset()
+    floors: Mapping[str, float] = field(default_factory=dict)
+
+    def floor(self, task: str) -> float:
+        """Return the confidence below which a task's calls are not answered; infinity where none is."""
+        return np.inf if task in self.deferred else self.floors.get(task, 0.0)
 
 
 def call_units(confidence: Floats, loss: Bools) -> Units:
@@ -137,13 +151,15 @@ def calibration_units(calls: ScoredCalls, drawing: Drawing) -> Units:
     Returns:
         One unit per session (fewer for weighted draws), each of weight 1.
     """
-    codes, lengths = _codes(calls.session)
-    every = answerable(calls, drawing.deferred)
+    codes, lengths = session_codes(calls.session)
+    every = answerable(calls, drawing)
+    if drawing.unit is Unit.EVERY:
+        raise BadInput("Whole sessions are no draws of one call; see sessions.session_counts.")
     if drawing.unit is Unit.SESSION:
         return _session_units(every, codes, len(lengths))
-    rows = first_of_session(codes, _priorities(calls.call, f"draw {drawing.seed}"))
+    rows = first_of_session(codes, priorities(calls.call, f"draw {drawing.seed}"))
     if drawing.unit is Unit.WEIGHTED:
-        keep = _priorities([calls.session[row] for row in rows], f"keep {drawing.seed}")
+        keep = priorities([calls.session[row] for row in rows], f"keep {drawing.seed}")
         rows = rows[keep * drawing.cap < lengths[codes[rows]]]
     return Units(every.answer_at[rows], every.error_at[rows], every.weight[rows])
 
@@ -154,12 +170,13 @@ def validation_units(calls: ScoredCalls, drawing: Drawing) -> Units:
     Nothing is promised from validation data, so all of it may inform the choice of thresholds; the
     weights keep ten calls of one session from looking like ten sessions.
     """
-    codes, lengths = _codes(calls.session)
-    every = answerable(calls, drawing.deferred)
+    codes, lengths = session_codes(calls.session)
+    every = answerable(calls, drawing)
     if drawing.unit is Unit.SESSION:
         return _session_units(every, codes, len(lengths))
-    if drawing.unit is Unit.WEIGHTED:
-        return Units(every.answer_at, every.error_at, np.full(len(codes), len(lengths) / max(len(codes), 1)))
+    if drawing.unit is not Unit.CALL:
+        weight = np.minimum(1.0, drawing.cap / lengths)[codes]
+        return Units(every.answer_at, every.error_at, weight * len(lengths) / max(float(weight.sum()), 1e-9))
     return Units(every.answer_at, every.error_at, 1.0 / lengths[codes])
 
 
@@ -180,9 +197,33 @@ def first_of_session(session: NDArray[np.integer], priority: Floats) -> Indices:
 
 
 def length_cap(calls: ScoredCalls, share: float = 0.95) -> int:
-    """Return the session length that ``share`` of the sessions do not exceed; 1 without calls."""
-    _, lengths = _codes(calls.session)
-    return int(np.quantile(lengths, share, method="higher")) if len(lengths) else 1
+    """Return what a session is to count as at most: the length that few calls' sessions exceed.
+
+    That is the longest session's length where it is at most twice the mean, and otherwise the length that
+    the sessions which hold ``share`` of the calls do not exceed; 1 without calls.
+    """
+    _, lengths = session_codes(calls.session)
+    if not len(lengths):
+        return 1
+    ordered = np.sort(lengths)
+    held = np.cumsum(ordered) >= share * ordered.sum()
+    longest = int(ordered[-1])
+    return longest if longest <= 2.0 * float(lengths.mean()) else int(ordered[int(np.argmax(held))])
+
+
+def natural_unit(cap: int) -> Unit:
+    """Return the unit for a promise on a share of all calls where a session counts as at most ``cap``.
+
+    With one call a session, drawing it is all there is to see, and the exact test loses nothing.
+    """
+    return Unit.CALL if cap == 1 else Unit.EVERY
+
+
+def kept_share(calls: ScoredCalls, drawing: Drawing) -> float:
+    """Return the share of sessions that give a unit; below 1 for weighted draws only."""
+    _, lengths = session_codes(calls.session)
+    weighted = drawing.unit is Unit.WEIGHTED and len(lengths)
+    return float(np.minimum(1.0, lengths / drawing.cap).mean()) if weighted else 1.0
 
 
 def mix(tasks: Sequence[str]) -> dict[str, float]:
@@ -229,10 +270,11 @@ def check_disjoint(parts: Mapping[str, Iterable[Hashable]], what: str = "session
     )
 
 
-def answerable(calls: ScoredCalls, deferred: frozenset[str] = frozenset()) -> Units:
-    """Take every call as one unit of weight 1; those of deferred tasks are never answered."""
+def answerable(calls: ScoredCalls, drawing: Drawing) -> Units:
+    """Take every call as one unit of weight 1; those that the drawing holds back are never answered."""
     units = call_units(calls.confidence, calls.loss)
-    never = np.asarray([task in deferred for task in calls.task], dtype=np.bool_)
+    floors = {task: drawing.floor(task) for task in {*calls.task}}
+    never = calls.confidence < np.array([floors[task] for task in calls.task], dtype=np.float64)
     answer_at, error_at = (np.where(never, -np.inf, at) for at in (units.answer_at, units.error_at))
     return Units(answer_at, error_at, units.weight)
 
@@ -244,13 +286,13 @@ def _session_units(calls: Units, codes: Indices, sessions: int) -> Units:
     return Units(top, worst, np.ones(sessions))
 
 
-def _codes(session: Sequence[str]) -> tuple[Indices, NDArray[np.int64]]:
+def session_codes(session: Sequence[str]) -> tuple[Indices, NDArray[np.int64]]:
     """Number the sessions; return each row's number and each session's length."""
     _, codes, lengths = np.unique(np.asarray(session, dtype=np.str_), return_inverse=True, return_counts=True)
     return np.asarray(codes, dtype=np.intp), np.asarray(lengths, dtype=np.int64)
 
 
-def _priorities(values: Sequence[str], salt: str) -> Floats:
+def priorities(values: Sequence[str], salt: str) -> Floats:
     """Hash each value to a number in 0 to 1: uniform, and the same for whoever checks."""
     key = hashlib.blake2b(salt.encode(), digest_size=16).digest()
     raw = b"".join(hashlib.blake2b(value.encode(), digest_size=8, key=key).digest() for value in values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -15,14 +16,16 @@ class Member:
 
     Attributes:
         task: Task id.
-        n: Calibration calls of this task (one per session).
-        answered: Of those, calls at or above the threshold.
-        errors: Of those, calls that disagree with the teacher.
+        n: Calibration units of this task, as a certificate of its own would count them.
+        answered: Of those, units at or above the threshold and its floor.
+        errors: Of those, units that disagree with the teacher.
         risk: errors / answered (0 where nothing was answered).
-        risk_upper: One-sided Clopper-Pearson upper bound on the member's risk at ``1 - delta``.
+        risk_upper: One-sided upper bound on the member's risk at ``1 - delta``, of this member alone.
         deferred: Whether the member was taken out (on validation data) and always defers.
         calls_needed: Further calibration calls after which it could hold a certificate of its own at its
             present risk; None where its present risk is above alpha.
+        floor: Confidence below which it never answers, whatever the group's threshold; chosen on validation
+            data for members whose risk exceeded alpha. 0: none of its own.
     """
 
     task: str
@@ -33,6 +36,7 @@ class Member:
     risk_upper: float
     deferred: bool
     calls_needed: int | None
+    floor: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +54,14 @@ class Certificate:
         alpha: Largest share of answered calls that may disagree.
         delta: Probability of this certificate being wrong (its part of the total).
         threshold: The specialist answers where confidence >= threshold; None: nothing certifies.
-        unit: What was drawn: ``"one call per session"``, or another of ``certify.units.Unit``.
-        n: Calibration units.
-        answered: Units at or above the threshold.
+        unit: What was counted: ``"one call per session"``, or another of ``certify.units.Unit``.
+        n: Calibration units. Where whole sessions are bet on, calls; those of sessions longer than ``cap``
+            weigh less, and counts are rounded.
+        answered: Units at or above the threshold (and the floor of their task).
         errors: Of those, disagreements.
         coverage: answered / n.
         risk: errors / answered.
-        risk_upper: One-sided Clopper-Pearson upper bound on the risk at ``1 - delta``.
+        risk_upper: One-sided upper bound on the risk at ``1 - delta``, of the test that the unit takes.
         members: Each task's own figures.
         mix: Share of each task in the calibration calls; drift beyond ``mix_tolerance`` (total
             variation) voids a group certificate.
@@ -65,8 +70,10 @@ class Certificate:
             the present risk is above alpha at every threshold.
         evidence: Hash of the calibration call ids, confidences and losses.
         reason: One sentence.
-        risk_per_call: Share of *all* answered calibration calls that disagree, sessions of many calls
-            counting more; a point estimate beside ``risk``, which counts one call a session.
+        risk_per_call: Share of *all* answered calibration calls that disagree, however long their sessions;
+            a point estimate beside ``risk``, which counts units.
+        cap: What a session counts as at most: of a longer one each call weighs less.
+        sessions: Calibration sessions, which are what is independent.
     """
 
     scope: str
@@ -90,11 +97,18 @@ class Certificate:
     evidence: str
     reason: str
     risk_per_call: float = 0.0
+    cap: int = 1
+    sessions: int = 0
 
     @property
     def holds(self) -> bool:
         """Whether a threshold was certified."""
         return self.threshold is not None
+
+    def threshold_of(self, task: str) -> float:
+        """Return the confidence from which on calls of a task are answered; infinity where none is."""
+        held = next((member for member in self.members if member.task == task and not member.deferred), None)
+        return math.inf if held is None or self.threshold is None else max(self.threshold, held.floor)
 
     def to_dict(self) -> JsonObject:
         """Return it as JSON."""

@@ -22,6 +22,7 @@ class Deployment:
         scope: ``"task"`` or ``"group"``.
         mix: Certified share of each task, for a group.
         mix_tolerance: Largest total-variation distance from ``mix`` at which the certificate stands.
+        floors: By task, a threshold of its own, for members that are held to a stricter one.
     """
 
     specialist: str
@@ -32,6 +33,11 @@ class Deployment:
     scope: str = "task"
     mix: dict[str, float] = field(default_factory=dict)
     mix_tolerance: float = 1.0
+    floors: dict[str, float] = field(default_factory=dict)
+
+    def threshold_of(self, task: str) -> float:
+        """Return the confidence from which on the specialist answers calls of a task."""
+        return max(self.threshold, self.floors.get(task, self.threshold))
 
     def to_dict(self) -> JsonObject:
         """Render as a JSON object."""

@@ -99,7 +99,12 @@ class _Candidate:
 
 
 def convert(
-    datasets: Sequence[tuple[Unit, Dataset]], workshop: Workshop, goal: Goal, say: Say
+    datasets: Sequence[tuple[Unit, Dataset]],
+    workshop: Workshop,
+    goal: Goal,
+    say: Say,
+    *,
+    looking: Callable[[], None],
 ) -> list[Conversion]:
     """Convert all units: candidates, choice, certificate.
 
@@ -110,17 +115,23 @@ def convert(
         workshop: What candidates are made with.
         goal: What to promise.
         say: Told what is going on, a line at a time.
+        looking: Told each time calibration calls are about to be looked at, so that the round counts
+            whatever happens next.
     """
     if not datasets:
         return []
     share = spend(goal.delta, len(datasets), goal.round)
-    return [_convert(unit, dataset, workshop, (goal, share), say) for unit, dataset in datasets]
+    return [_convert(unit, dataset, workshop, (goal, share), (say, looking)) for unit, dataset in datasets]
 
 
 def _convert(
-    unit: Unit, dataset: Dataset, workshop: Workshop, promise: tuple[Goal, float], say: Say
+    unit: Unit,
+    dataset: Dataset,
+    workshop: Workshop,
+    promise: tuple[Goal, float],
+    tell: tuple[Say, Callable[[], None]],
 ) -> Conversion:
-    goal, delta = promise
+    (goal, delta), (say, looking) = promise, tell
     started = time.perf_counter()
     candidates, failed = _tried(unit, dataset, workshop, (goal.alpha, delta), say)
     chosen = choose([candidate.trial for candidate in candidates])
@@ -135,6 +146,7 @@ def _convert(
     say(f"  {unit.name}: {chosen.kind} {chosen.verdict}")
     started = time.perf_counter()
     terms = Terms(alpha=goal.alpha, delta=delta, seed=goal.seed)
+    looking()
     proven = _proven(unit, dataset, winner, terms)
     certificate = proven.certificate
     assert certificate is not None

@@ -183,8 +183,9 @@ def run_night(
         say(f"{unit.name}: {sizes}")
     goal = replace(goal, round=state.rounds(store) + 1)
     _admit(store, datasets)
-    conversions = convert(datasets, workshop, goal, say)
-    state.save_conversions(store, conversions, goal.round, partial=task is not None)
+    round_ = goal.round
+    conversions = convert(datasets, workshop, goal, say, looking=lambda: state.begin_round(store, round_))
+    state.save_conversions(store, conversions, partial=task is not None)
     for conversion in conversions:
         for stage, seconds in conversion.seconds.items():
             stages.seconds[stage] = stages.seconds.get(stage, 0.0) + seconds

@@ -76,14 +76,21 @@ def load_changes(store: Store) -> list[tuple[Change, ...]]:
     return [tuple(Change.from_dict(change) for change in night) for night in stored["discoveries"]]
 
 
+def begin_round(store: Store, round_: int) -> None:
+    """Count a round of certifying; before calibration calls are looked at, whatever becomes of it.
+
+    A look that an interruption lets go uncounted would be a free one: whoever knows what calibration calls
+    say could try again at the same delta.
+    """
+    store.put(RUN, "rounds", {"n": max(round_, rounds(store))})
+
+
 def rounds(store: Store) -> int:
     """Return how many times calibration calls were looked at."""
     return int((store.get(RUN, "rounds") or {"n": 0})["n"])
 
 
-def save_conversions(
-    store: Store, conversions: Sequence[Conversion], round_: int, *, partial: bool = False
-) -> None:
+def save_conversions(store: Store, conversions: Sequence[Conversion], *, partial: bool = False) -> None:
     """Write what a night found, and the confidence of every certified specialist.
 
     Nothing goes live by this: see `promote`.
@@ -91,11 +98,8 @@ def save_conversions(
     Args:
         store: Where it goes.
         conversions: One for each unit.
-        round_: Number of the round.
         partial: Whether these are some of the units only; conversions of other tasks stay then.
     """
-    # First, because calibration calls were looked at, whatever of the rest gets written.
-    store.put(RUN, "rounds", {"n": round_})
     for conversion in conversions:
         if conversion.certified and conversion.confidence is not None:
             store.put(CONFIDENCE, conversion.specialist, conversion.confidence.to_dict())
@@ -163,6 +167,8 @@ def deployment_of(conversion: JsonObject) -> Deployment:
     """Make a deployment of a stored, certified conversion; deferred members stay with the teacher."""
     certificate = conversion["certificate"]
     deferred = {member["task"] for member in certificate["members"] if member["deferred"]}
+    # Certificates of earlier versions held nobody to a stricter threshold.
+    floors = {member["task"]: member.get("floor", 0.0) for member in certificate["members"]}
     return Deployment(
         specialist=conversion["specialist"],
         tasks=tuple(task for task in conversion["tasks"] if task not in deferred),
@@ -172,6 +178,11 @@ def deployment_of(conversion: JsonObject) -> Deployment:
         scope=certificate["scope"],
         mix=certificate["mix"],
         mix_tolerance=certificate["mix_tolerance"],
+        floors={
+            task: floor
+            for task, floor in floors.items()
+            if task not in deferred and floor > certificate["threshold"]
+        },
     )
 
 

@@ -132,7 +132,7 @@ class SpecialistRouter:
         decided = Routing(task=task, confidence=proposal.confidence)
         if proposal.answer is None:
             return replace(decided, reason="no valid answer")
-        if proposal.confidence < deployment.threshold:
+        if proposal.confidence < deployment.threshold_of(task):
             return replace(decided, reason="below threshold")
         audit = self._rng.random() < self._audit_rate
         return replace(decided, route=deployment.specialist, answer=proposal.answer, audit=audit)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -66,10 +67,14 @@ def test_a_good_task_is_certified_with_all_its_facts() -> None:
     assert found.reason.startswith("Risk at most 10 % at confidence 95 %")
 
 
-def test_the_only_member_of_a_task_has_the_tasks_figures() -> None:
-    found = one_task(calls("val", 900, 0.02, a_session=3), calls("cal", 900, 0.02, a_session=3))
+@pytest.mark.parametrize(("a_session", "unit"), [(1, Unit.CALL), (3, Unit.EVERY)])
+def test_the_unit_follows_from_the_sessions_and_the_only_member_has_the_tasks_figures(
+    a_session: int, unit: Unit
+) -> None:
+    validation, calibration = (calls(tag, 600, 0.02, a_session=a_session) for tag in ("val", "cal"))
+    found = one_task(validation, calibration)
     (member,) = found.members
-    assert found.n == 300
+    assert (found.unit, found.cap, found.n, found.sessions) == (unit, a_session, 600, 600 // a_session)
     assert (member.n, member.answered, member.errors) == (found.n, found.answered, found.errors)
     assert (member.risk_upper, member.deferred, member.calls_needed) == (found.risk_upper, False, 0)
 
@@ -82,6 +87,7 @@ def test_a_task_above_alpha_everywhere_is_refused_and_more_calls_are_not_asked_f
     assert found.reason.startswith("Keep the LLM")
     assert "too high at every threshold" in found.reason
     assert found.risk > 0.1
+    assert found.threshold_of("t") == math.inf
 
 
 def test_too_few_calls_are_refused_with_the_number_that_is_missing() -> None:
@@ -129,18 +135,35 @@ def worse_long_sessions(tag: str) -> ScoredCalls:
     )
 
 
-def test_long_sessions_that_are_worse_stop_a_certificate_that_would_hide_them() -> None:
-    found = one_task(worse_long_sessions("val"), worse_long_sessions("calib"))
-    assert found.risk_upper <= 0.1 < found.risk_per_call
-    assert (found.holds, found.calls_needed) == (False, None)
-    assert "long sessions drawn more often" in found.reason
-
-
-def test_weighted_units_see_long_sessions_for_what_they_are() -> None:
-    terms = Terms(alpha=0.1, unit=Unit.WEIGHTED)
+@pytest.mark.parametrize("unit", [None, Unit.WEIGHTED])
+def test_a_share_of_all_calls_sees_long_sessions_for_what_they_are(unit: Unit | None) -> None:
+    terms = Terms(alpha=0.1, unit=unit)
     found = one_task(worse_long_sessions("val"), worse_long_sessions("calib"), terms)
     assert not found.holds
     assert found.risk_upper > 0.1
+    assert found.risk_per_call > 0.1
+
+
+def test_one_call_a_session_promises_what_it_says_and_shows_the_share_of_all_calls_beside_it() -> None:
+    terms = Terms(alpha=0.1, unit=Unit.CALL)
+    found = one_task(worse_long_sessions("val"), worse_long_sessions("calib"), terms)
+    assert found.holds
+    assert found.risk_upper <= 0.1 < found.risk_per_call
+
+
+def test_too_few_sessions_are_refused_with_the_calls_that_are_missing() -> None:
+    found = one_task(calls("val", 300, a_session=3), calls("cal", 30, a_session=3))
+    assert (found.holds, found.unit) == (False, Unit.EVERY)
+    assert found.calls_needed is not None
+    assert 20 < found.calls_needed < 300
+    assert f"about {found.calls_needed} more calls" in found.reason
+
+
+def test_without_calibration_sessions_validation_says_how_many_calls_are_needed() -> None:
+    found = one_task(calls("val", 300, a_session=3), NONE)
+    assert (found.n, found.sessions, found.risk_upper) == (0, 0, 1.0)
+    assert found.calls_needed is not None
+    assert 29 <= found.calls_needed < 300
 
 
 def test_a_session_level_certificate_counts_sessions() -> None:
@@ -164,21 +187,54 @@ def test_a_group_reports_each_member_beside_the_pooled_promise() -> None:
         assert member.risk_upper == upper(member.answered, member.errors, 0.05)
 
 
-def test_members_too_risky_on_validation_defer_and_lower_the_coverage() -> None:
+def test_a_member_too_risky_on_validation_is_held_to_a_stricter_threshold_of_its_own() -> None:
     found = group({"bad": 0.35, "good": 0.01, "fine": 0.02})
     assert found.holds
-    assert [member.task for member in found.members if member.deferred] == ["bad"]
-    assert found.coverage <= 2 / 3
+    assert found.threshold is not None
+    bad, *others = found.members
+    assert bad.floor > found.threshold
+    thresholds = [found.threshold_of(task) for task in ("bad", "good", "stranger")]
+    assert thresholds == [bad.floor, found.threshold, math.inf]
+    assert (bad.deferred, bad.answered > 0, bad.risk <= 0.1) == (False, True, True)
+    assert [(member.floor, member.deferred) for member in others] == [(0.0, False)] * 2
+    assert found.answered == sum(member.answered for member in found.members)
+    assert found.coverage < 1.0
+
+
+def test_members_that_no_threshold_helps_defer_and_lower_the_coverage() -> None:
+    parts = [
+        together(shuffled(tag, {"b": 0.35}, 300), calls(tag, 300, 0.01, task="good"))
+        for tag in ("val", "calib")
+    ]
+    found = certify_group(dict.fromkeys(("b", "good"), "v1"), "s", parts[0], parts[1], TERMS)
+    assert found.holds
+    assert [(member.deferred, member.floor) for member in found.members] == [(True, 0.0), (False, 0.0)]
+    assert found.coverage <= 0.5
     assert found.members[0].risk > 0.1
     assert found.members[0].calls_needed is None
-    assert found.answered == sum(member.answered for member in found.members if not member.deferred)
+    assert found.answered == found.members[1].answered
 
 
-def test_taking_a_member_out_can_make_another_leave() -> None:
-    deferred = {
-        member.task for member in group({"worst": 0.6, "bad": 0.2, "good": 0.0}).members if member.deferred
+def test_holding_one_member_back_can_hold_another_back() -> None:
+    held = {
+        member.task
+        for member in group({"worst": 0.6, "bad": 0.2, "good": 0.0}).members
+        if member.floor or member.deferred
     }
-    assert deferred == {"worst", "bad"}
+    assert held == {"worst", "bad"}
+
+
+def test_a_group_of_long_sessions_counts_each_member_as_its_own_sessions_lie() -> None:
+    parts = [
+        together(calls(tag, 600, 0.02, task="long", a_session=4), calls(tag, 300, 0.02, task="single"))
+        for tag in ("val", "cal")
+    ]
+    found = certify_group(dict.fromkeys(("long", "single"), "v1"), "s", parts[0], parts[1], TERMS)
+    assert found.holds
+    assert (found.unit, found.n, found.sessions, found.cap) == (Unit.EVERY, 900, 450, 4)
+    assert [member.n for member in found.members] == [600, 300]
+    single = found.members[1]
+    assert single.risk_upper == upper(single.answered, single.errors, 0.05)
 
 
 def shuffled(tag: str, risks: dict[str, float], n: int, top: str = "") -> ScoredCalls:

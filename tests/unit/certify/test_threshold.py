@@ -140,14 +140,6 @@ def test_a_looser_promise_certifies_no_stricter_threshold(
     assert strict is None or (loose is not None and loose <= strict)
 
 
-@given(COUNTS, st.data())
-def test_a_veto_only_withholds(counts: list[tuple[int, int]], data: st.DataObject) -> None:
-    allowed = data.draw(arrays(np.bool_, len(counts)))
-    free, held = (run_sequence(curve(counts), 0.1, 0.1, allowed=one).threshold for one in (None, allowed))
-    assert held is None or (free is not None and free <= held)
-    assert bool(allowed[0]) or held is None
-
-
 def test_thresholds_must_fall() -> None:
     found = curve([(100, 0), (200, 0)])
     with pytest.raises(BadInput, match="do not fall"):

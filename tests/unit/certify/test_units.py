@@ -17,9 +17,11 @@ from offramp.certify.units import (
     calibration_units,
     check_disjoint,
     first_of_session,
+    kept_share,
     length_cap,
     mix,
     mix_distance,
+    natural_unit,
     validation_units,
 )
 from offramp.core.errors import BadInput
@@ -27,6 +29,7 @@ from offramp.core.errors import BadInput
 if TYPE_CHECKING:
     from random import Random
 
+DRAWS = (Unit.CALL, Unit.WEIGHTED, Unit.SESSION)
 MIXES = st.dictionaries(st.sampled_from("abcd"), st.floats(0.01, 1.0), min_size=1).map(
     lambda raw: {task: value / sum(raw.values()) for task, value in raw.items()}
 )
@@ -59,7 +62,7 @@ def test_the_draw_does_not_depend_on_the_order_of_rows(lengths: list[int], rando
     rows = list(range(len(every)))
     random.shuffle(rows)
     shuffled = every.take(np.array(rows))
-    for unit in Unit:
+    for unit in DRAWS:
         here, there = (calibration_units(one, Drawing(unit, cap=3)) for one in (every, shuffled))
         assert sorted(here.answer_at.tolist()) == sorted(there.answer_at.tolist())
         assert sorted(here.error_at.tolist()) == sorted(there.error_at.tolist())
@@ -112,17 +115,41 @@ def test_validation_weights_sum_to_the_sessions(lengths: list[int], unit: Unit) 
 def test_validation_weights_make_sessions_or_calls_equal() -> None:
     every = calls([1, 3])
     assert validation_units(every, Drawing()).weight.tolist() == [1.0, 1 / 3, 1 / 3, 1 / 3]
-    assert validation_units(every, Drawing(Unit.WEIGHTED)).weight.tolist() == [0.5] * 4
+    for unit in (Unit.WEIGHTED, Unit.EVERY):
+        assert validation_units(every, Drawing(unit, cap=3)).weight.tolist() == [0.5] * 4
+        assert validation_units(every, Drawing(unit, cap=1)).weight.tolist() == pytest.approx(
+            [1.0, 1 / 3, 1 / 3, 1 / 3]
+        )
 
 
-@pytest.mark.parametrize("unit", list(Unit))
+@pytest.mark.parametrize("unit", DRAWS)
 def test_deferred_tasks_are_never_answered_and_keep_their_part_in_the_draw(unit: Unit) -> None:
     every = calls([1] * 8, task="risky")
     units = calibration_units(every, Drawing(unit, deferred=frozenset({"risky"})))
     assert units.answer_at.tolist() == [-np.inf] * 8
 
 
-@pytest.mark.parametrize("unit", list(Unit))
+@pytest.mark.parametrize("unit", DRAWS)
+def test_below_its_floor_a_task_is_never_answered(unit: Unit) -> None:
+    every = calls([1] * 9, task="risky")
+    free, held = (
+        calibration_units(every, Drawing(unit, floors=floors)) for floors in ({"other": 0.9}, {"risky": 0.5})
+    )
+    assert held.answer_at.tolist() == [at if at >= 0.5 else -np.inf for at in free.answer_at.tolist()]
+    assert bool(np.all(held.error_at <= held.answer_at))
+
+
+def test_a_deferred_task_has_an_endless_floor() -> None:
+    drawing = Drawing(deferred=frozenset({"a"}), floors={"b": 0.7})
+    assert [drawing.floor(task) for task in "abc"] == [np.inf, 0.7, 0.0]
+
+
+def test_whole_sessions_are_no_draws() -> None:
+    with pytest.raises(BadInput, match="Whole sessions"):
+        calibration_units(calls([2]), Drawing(Unit.EVERY, cap=2))
+
+
+@pytest.mark.parametrize("unit", DRAWS)
 def test_no_calls_give_no_units(unit: Unit) -> None:
     nothing = calls([])
     assert len(calibration_units(nothing, Drawing(unit)).weight) == 0
@@ -132,7 +159,7 @@ def test_no_calls_give_no_units(unit: Unit) -> None:
 
 def test_every_call_is_answerable_at_its_confidence() -> None:
     every = calls([2])
-    assert answerable(every).answer_at.tolist() == every.confidence.tolist()
+    assert answerable(every, Drawing()).answer_at.tolist() == every.confidence.tolist()
 
 
 def test_the_first_of_each_session_is_the_one_of_lowest_priority() -> None:
@@ -140,8 +167,31 @@ def test_the_first_of_each_session_is_the_one_of_lowest_priority() -> None:
     assert first_of_session(session, priority).tolist() == [3, 2]
 
 
-def test_the_length_cap_is_what_most_sessions_do_not_exceed() -> None:
-    assert length_cap(calls([1] * 50 + [3] * 49 + [30])) == 3
+@pytest.mark.parametrize(
+    ("lengths", "cap"),
+    [
+        ([], 1),
+        ([1] * 9, 1),
+        ([1] * 8 + [2], 2),
+        ([4, 5, 8], 8),
+        ([1] * 90 + [100], 100),
+        ([1] * 900 + [3] * 100 + [50], 3),
+    ],
+)
+def test_the_cap_is_the_length_beyond_which_few_calls_lie(lengths: list[int], cap: int) -> None:
+    assert length_cap(calls(lengths)) == cap
+
+
+def test_the_unit_of_a_share_of_all_calls_depends_on_how_long_sessions_are() -> None:
+    assert natural_unit(1) is Unit.CALL
+    assert natural_unit(2) is Unit.EVERY
+
+
+def test_only_weighted_draws_leave_sessions_out() -> None:
+    every = calls([1, 1, 2, 4])
+    assert kept_share(every, Drawing(Unit.WEIGHTED, cap=4)) == pytest.approx((0.25 + 0.25 + 0.5 + 1) / 4)
+    assert kept_share(every, Drawing(Unit.CALL, cap=4)) == 1.0
+    assert kept_share(calls([]), Drawing(Unit.WEIGHTED, cap=4)) == 1.0
 
 
 def test_calls_of_one_task_are_taken_out() -> None:

@@ -7,6 +7,7 @@ from tests.unit.loop.test_score import scores
 
 from offramp.core.call import Call, OutputType, Usage
 from offramp.core.certificate import Certificate, Member
+from offramp.core.deployment import Deployment
 from offramp.core.errors import NotFound
 from offramp.core.task import Change, ChangeKind, Task
 from offramp.loop import state, traffic
@@ -25,8 +26,8 @@ def task(name: str, calls: int = 10, output: OutputType = OutputType.LABEL) -> T
     return Task(name, "v", name, "s", output, calls, 0.1, 0.1, calls, convertible=True, reason="", slug=name)
 
 
-def member(name: str, *, deferred: bool = False) -> Member:
-    return Member(name, 50, 40, 0, 0.0, 0.05, deferred=deferred, calls_needed=None)
+def member(name: str, *, deferred: bool = False, floor: float = 0.0) -> Member:
+    return Member(name, 50, 40, 0, 0.0, 0.05, deferred=deferred, calls_needed=None, floor=floor)
 
 
 def certificate(*members: Member, threshold: float | None = 0.8) -> Certificate:
@@ -90,10 +91,27 @@ def test_a_deployment_leaves_deferred_members_out(store: MemoryStore) -> None:
     assert set(deployment.mix) == {"a", "b", "c"}
 
 
+def test_a_deployment_holds_members_to_thresholds_of_their_own_where_those_are_stricter() -> None:
+    made = conversion(
+        member("a"), member("b", floor=0.9), member("c", floor=0.7), member("d", floor=0.95, deferred=True)
+    )
+    deployment = state.deployment_of(state.encode(made))
+    assert deployment.floors == {"b": 0.9}
+    assert [deployment.threshold_of(task) for task in "abc"] == [0.8, 0.9, 0.8]
+    assert Deployment.from_dict(deployment.to_dict()) == deployment
+
+
+def test_a_certificate_of_an_earlier_version_still_goes_live() -> None:
+    value = state.encode(conversion(member("a")))
+    for one in value["certificate"]["members"]:
+        del one["floor"]
+    assert state.deployment_of(value).floors == {}
+
+
 def test_only_what_is_certified_keeps_its_confidence_and_goes_live(store: MemoryStore) -> None:
     good = conversion(member("a"), specialist="good")
     bad = conversion(member("b"), threshold=None, specialist="bad")
-    state.save_conversions(store, [good, bad], 1)
+    state.save_conversions(store, [good, bad])
     assert set(store.documents(state.CONFIDENCE)) == {"good"}
     assert [deployment.specialist for deployment in state.promote(store)] == ["good"]
     assert [deployment.specialist for deployment in state.deployments(store)] == ["good"]
@@ -101,7 +119,7 @@ def test_only_what_is_certified_keeps_its_confidence_and_goes_live(store: Memory
 
 def test_one_task_may_be_promoted_alone(store: MemoryStore) -> None:
     state.save_conversions(
-        store, [conversion(member("a"), specialist="s-a"), conversion(member("b"), specialist="s-b")], 1
+        store, [conversion(member("a"), specialist="s-a"), conversion(member("b"), specialist="s-b")]
     )
     assert [deployment.specialist for deployment in state.promote(store, "b")] == ["s-b"]
     with pytest.raises(NotFound, match="serves task 'c'"):
@@ -111,7 +129,7 @@ def test_one_task_may_be_promoted_alone(store: MemoryStore) -> None:
 @pytest.mark.parametrize("wanted", ["s-a", "a"])
 def test_a_rollback_takes_a_specialist_or_a_task(store: MemoryStore, wanted: str) -> None:
     made = [conversion(member(name), specialist=f"s-{name}") for name in ("a", "b")]
-    state.save_conversions(store, made, 1)
+    state.save_conversions(store, made)
     state.promote(store)
     assert [deployment.specialist for deployment in state.roll_back(store, wanted)] == ["s-a"]
     assert [deployment.specialist for deployment in state.deployments(store)] == ["s-b"]
@@ -120,17 +138,22 @@ def test_a_rollback_takes_a_specialist_or_a_task(store: MemoryStore, wanted: str
 
 
 def test_a_full_night_replaces_everything_and_a_partial_one_its_own(store: MemoryStore) -> None:
-    state.save_conversions(store, [conversion(member("a")), conversion(member("b"))], 1)
-    state.save_conversions(store, [conversion(member("b"))], 2, partial=True)
+    state.save_conversions(store, [conversion(member("a")), conversion(member("b"))])
+    state.save_conversions(store, [conversion(member("b"))], partial=True)
     assert set(store.documents(state.CONVERSION)) == {"a", "b"}
-    state.save_conversions(store, [conversion(member("b"))], 3)
+    state.save_conversions(store, [conversion(member("b"))])
     assert set(store.documents(state.CONVERSION)) == {"b"}
-    assert state.rounds(store) == 3
+
+
+def test_rounds_are_counted_when_they_begin_and_never_back(store: MemoryStore) -> None:
+    for begun, counted in ((1, 1), (1, 1), (2, 2), (1, 2)):
+        state.begin_round(store, begun)
+        assert state.rounds(store) == counted
 
 
 def test_a_group_that_grew_replaces_what_its_members_had(store: MemoryStore) -> None:
-    state.save_conversions(store, [conversion(member("b"))], 1)
-    state.save_conversions(store, [conversion(member("a"), member("b"))], 2, partial=True)
+    state.save_conversions(store, [conversion(member("b"))])
+    state.save_conversions(store, [conversion(member("a"), member("b"))], partial=True)
     assert set(store.documents(state.CONVERSION)) == {"a"}
 
 

@@ -83,6 +83,14 @@ async def test_every_doubt_ends_at_the_teacher(bench: Bench, request_: dict[str,
     assert (routing.route, routing.reason, routing.answer) == ("teacher", reason, None)
 
 
+@pytest.mark.parametrize(("task", "reason"), [("t-1", "below threshold"), ("t-2", "")])
+async def test_a_member_held_to_a_stricter_threshold_answers_only_above_it(task: str, reason: str) -> None:
+    group = Deployment("s-1", ("t-1", "t-2"), threshold=0.8, alpha=0.05, delta=0.05, floors={"t-1": 0.95})
+    assert (await Bench(task=task).router(group).route(REQUEST)).reason == reason
+    sure = Bench(task=task, proposal=Proposal(Answer("on"), 0.95))
+    assert (await sure.router(group).route(REQUEST)).route == "s-1"
+
+
 def test_nothing_live_is_idle() -> None:
     assert Bench().router().idle
     assert not Bench().router(DEPLOYMENT).idle
