@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offramp.app.asking import HttpChat
+from offramp.app.chosen import AUTO, chosen_base
 from offramp.app.recording import TellingWriter
 from offramp.app.teacher import open_teacher
 from offramp.core.errors import MissingExtra, NotFound
@@ -104,10 +105,20 @@ class App:
         return engine
 
     @property
+    def base_name(self) -> str:
+        """Name of the base: the configured one, or with ``auto`` the one that a conversion chose.
+
+        Raises:
+            NotFound: None has been chosen yet.
+        """
+        name = self.settings.train.base
+        return chosen_base(self.store) if name == AUTO else name
+
+    @property
     def base(self) -> Path | str:
         """The base model: a directory where there is one of that name, else a hub name."""
-        path = Path(self.settings.train.base)
-        return path if path.is_dir() else self.settings.train.base
+        path = Path(self.base_name)
+        return path if path.is_dir() else self.base_name
 
     @property
     def tools(self) -> Tools:
@@ -116,7 +127,7 @@ class App:
         tools: Tools = heavy("offramp.loop.ladder").Tools(
             lambda: self.embedder,
             lambda: self.engine,
-            base=self.settings.train.base,
+            base=self.base_name,
             server=server,
             cheaper=cheaper,
         )
@@ -159,7 +170,7 @@ class App:
             embedder=self.embedder,
             engine=lambda: self.engine,
             train_adapter=lambda train, validation, out: self._train((train, validation), out, say, on_event),
-            base=self.settings.train.base,
+            base=self.base_name,
             kinds=heavy("offramp.app.kinds").kinds_of(self.settings),
             server=server,
             cheaper=cheaper,

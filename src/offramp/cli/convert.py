@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from offramp.app import build
+from offramp.app.base_choice import choose_base, render_outcome
+from offramp.app.chosen import AUTO
 from offramp.app.decisions import decisions, render_decisions
 from offramp.app.kinds import kinds_of
 from offramp.app.security import reading
@@ -53,10 +55,14 @@ def command(
     kinds_of(settings)
     app = build(settings, existing=True)
     say = options.progress_line()
+    outcome = None
     try:
         stages = Stages()
         store = reading(app, "convert")
         found = find_tasks(store, stages, say)
+        if settings.train.base == AUTO:
+            outcome = choose_base(app, found, say, task=task)
+            settings = app.settings
         goal = Goal(settings.certify.alpha, settings.certify.delta, seed=settings.train.seed)
         workshop = app.workshop(say, options.event_lines(events))
         run_night(store, found, workshop, goal, stages, say, task=task)
@@ -65,8 +71,12 @@ def command(
     finally:
         app.close()
     if as_json:
-        echo_json({**summary.to_dict(), "decisions": [asdict(one) for one in decided]})
+        base_probe = None if outcome is None else asdict(outcome)
+        decided_json = [asdict(one) for one in decided]
+        echo_json({**summary.to_dict(), "decisions": decided_json, "base_probe": base_probe})
         return
     click.echo(render_table(summary))
+    if outcome is not None:
+        click.echo(render_outcome(outcome) + "\n")
     click.echo(f"Candidates, measured on validation calls\n{render_decisions(decided)}")
     click.echo("\nNext: offramp promote")

@@ -21,7 +21,7 @@ alpha = click.option(
     "--alpha", type=float, default=None, help="Largest share of answered calls that may disagree."
 )
 delta = click.option("--delta", type=float, default=None, help="Probability of any certificate being wrong.")
-base = click.option("--base", default=None, help="Hugging Face directory or hub name of the base model.")
+base = click.option("--base", default=None, help="Hugging Face directory or hub name of the base, or auto.")
 kinds = click.option(
     "--kinds",
     default=None,

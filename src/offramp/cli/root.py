@@ -19,6 +19,7 @@ COMMANDS = {
     "export": "Write recorded calls to a file that other tools read.",
     "scan": "One command, no set-up: which share of this traffic could leave the LLM?",
     "tasks": "The tasks discovered in the recorded calls; convertible or not, and why.",
+    "models": "Small models that could be the base: what passes on a device, and why the others do not.",
     "convert": "Dataset, candidates, training, certificate: for every convertible task, or one.",
     "promote": "Put a certified specialist live.",
     "rollback": "Take a task back to the LLM, at once.",

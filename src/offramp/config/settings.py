@@ -121,7 +121,9 @@ class TrainSettings:
     """How specialists are trained.
 
     Attributes:
-        base: Hugging Face directory or hub name of the base; the bundled nano base by default.
+        base: Hugging Face directory or hub name of the base; the bundled nano base by default; ``auto``
+            leaves the choice to ``offramp convert``.
+        models: JSON file of models that ``auto`` may choose from; the bundled catalogue where not given.
         threads: Torch threads; more than one pays on an idle machine only (docs/lab-log.md).
         seed: Seed of every random draw.
         epochs: Passes over the training calls; 0 takes the method's default.
@@ -134,6 +136,7 @@ class TrainSettings:
     """
 
     base: str = str(ASSETS / "nano")
+    models: str = ""
     threads: int = 1
     seed: int = 20260
     epochs: int = 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from offramp.core.errors import BadInput
+from offramp.core.render import payload_of
 from offramp.plan import memory
 from offramp.plan.compute import request_time
 from offramp.plan.shape import ModelShape
@@ -31,6 +32,8 @@ _HALF, _SINGLE = 2.0, 4.0
 # token is three characters where nobody counted.
 _TOKENIZER_MARGIN = 1.25
 _CHARACTERS_PER_TOKEN = 3
+# Tokens of the chat template around a payload, and of the task's name before it.
+_TEMPLATE = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +105,10 @@ def memory_of(shape: ModelShape, device: Device, context: int) -> int:
 
 
 def load_of(calls: Iterable[Call]) -> Load:
-    """Measure what a task's recorded calls ask for.
+    """Measure what a task's recorded calls ask of a model that is trained for it.
 
-    Tokens are the teacher's count plus a quarter, because other tokenizers cut finer; calls without a count
-    are estimated from their characters, three a token.
+    Such a model reads the payload, not the static prompt; its tokens are estimated from characters, three a
+    token. Those of the answer are the teacher's count plus a quarter, because other tokenizers cut finer.
 
     Raises:
         BadInput: There are no calls.
@@ -177,9 +180,8 @@ def probe_bases(found: Sequence[Fit], losses: Losses, calls: int, probe: Probe |
 
 
 def _tokens(call: Call) -> tuple[int, int]:
-    usage = call.usage
-    if usage.total:
-        return round(usage.prompt_tokens * _TOKENIZER_MARGIN), round(
-            usage.completion_tokens * _TOKENIZER_MARGIN
-        )
-    return len(str(call.request)) // _CHARACTERS_PER_TOKEN, len(str(call.response)) // _CHARACTERS_PER_TOKEN
+    prompt = _TEMPLATE + len(payload_of(call.request)) // _CHARACTERS_PER_TOKEN
+    counted = call.usage.completion_tokens
+    if counted:
+        return prompt, round(counted * _TOKENIZER_MARGIN)
+    return prompt, len(str(call.response)) // _CHARACTERS_PER_TOKEN

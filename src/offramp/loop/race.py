@@ -83,7 +83,7 @@ def left_out(
     quick = [best.kind] if best is not None and best.coverage >= LEAST_COVERAGE else []
     if not kinds or len(kinds) + len(quick) < 2:
         return {}
-    part = part_of(brief, seed=workshop.seed)
+    part = part_of(brief, trained=PART * len(brief.train), seed=workshop.seed)
     if len(part.train) < LEAST_TRAINED or not part.dataset.parts["validation"]:
         return {}
     workshop.folder.mkdir(parents=True, exist_ok=True)
@@ -96,11 +96,18 @@ def _may_run(kind: str, brief: Brief, workshop: Workshop) -> bool:
     return not candidate_of(kind).can(brief, workshop) and not was_made(kind, brief, workshop)
 
 
-def part_of(brief: Brief, *, seed: int = 0) -> Brief:
-    """Take a part of the sessions, the same for the same seed; calibration calls are none of it."""
+def part_of(brief: Brief, *, trained: float, asked: int = MOST_ASKED, seed: int = 0) -> Brief:
+    """Take a part of the sessions, the same for the same seed; calibration calls are none of it.
+
+    Args:
+        brief: The whole.
+        trained: Training calls at most.
+        asked: Validation calls at most.
+        seed: Seed of the draw.
+    """
     parts = {
-        "train": _drawn(brief.train, PART * len(brief.train), seed),
-        "validation": _drawn(brief.dataset.parts["validation"], MOST_ASKED, seed),
+        "train": _drawn(brief.train, trained, seed),
+        "validation": _drawn(brief.dataset.parts["validation"], asked, seed),
     }
     nothing = dict.fromkeys(brief.dataset.parts, ())
     return Brief(brief.unit, replace(brief.dataset, parts={**nothing, **parts}, repeats=nothing))
@@ -145,7 +152,7 @@ def _run(kind: str, part: Brief, workshop: Workshop, alpha: float) -> _Ran:
 
 
 def _drawn(items: Sequence[Item], most: float, seed: int) -> tuple[Item, ...]:
-    """Draw whole sessions until there are enough calls, and keep their order."""
+    """Draw whole sessions of at most so many calls together, at least one, and keep the calls' order."""
     sessions = sorted({item.call.session for item in items})
     random.Random(seed).shuffle(sessions)  # noqa: S311 - an order of sessions, no secret
     calls: dict[str, int] = {}

@@ -10,7 +10,7 @@ from offramp.core.errors import BadInput
 from offramp.loop.bases import Load, fits, load_of, probe_bases, shape_of, shape_on
 from offramp.plan.devices import find_device, load_devices
 from offramp.select import Need, load_catalogue
-from offramp.testing.traffic import Agent, calls_of
+from offramp.testing.traffic import Agent, ask, calls_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,14 +69,27 @@ def test_models_come_fastest_first() -> None:
 
 def test_the_load_is_that_of_the_longest_call_in_a_thousand_and_of_the_middle_one() -> None:
     calls = calls_of([Agent().route() for _ in range(40)])
-    calls[0] = replace(calls[0], usage=Usage(1000, 100))
-    assert load_of(calls) == Load(context=1375, prompt=75, completion=10)
+    long = ask("Say where to.", "x" * 3000)
+    calls[0] = replace(calls[0], request=long, usage=Usage(1000, 100))
+    found = load_of(calls)
+    assert found.context == 24 + 1000 + 125
+    assert 24 < found.prompt < 60
+    assert found.completion == 10
 
 
-def test_calls_without_a_count_are_estimated_from_their_characters() -> None:
+def test_the_static_prompt_is_not_read_by_a_trained_model() -> None:
+    (call,) = calls_of([Agent().route()])
+    longer = {
+        **call.request,
+        "messages": [{"role": "system", "content": "x" * 9000}, *call.request["messages"][1:]],
+    }
+    assert load_of([replace(call, request=longer)]) == load_of([call])
+
+
+def test_answers_without_a_count_are_estimated_from_their_characters() -> None:
     (call,) = calls_of([Agent().route()])
     found = load_of([replace(call, usage=Usage())])
-    assert found.prompt == len(str(call.request)) // 3
+    assert found.completion == len(str(call.response)) // 3
     assert found.context == found.prompt + found.completion
 
 

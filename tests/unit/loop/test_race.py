@@ -67,15 +67,15 @@ def test_kinds_that_train_for_long_are_slow() -> None:
 
 
 def test_a_part_is_whole_sessions_and_no_calibration_call(brief: Brief) -> None:
-    part = part_of(brief, seed=3)
+    part = part_of(brief, trained=PART * len(brief.train), seed=3)
     assert LEAST_TRAINED <= len(part.train) <= PART * len(brief.train)
     ids = [item.call.id for item in part.train]
     assert ids == [item.call.id for item in brief.train if item.call.id in ids]
     assert len(part.dataset.parts["validation"]) <= MOST_ASKED
     assert part.dataset.parts["calibration"] == part.dataset.parts["test"] == ()
     assert not any(part.dataset.repeats.values())
-    assert part_of(brief, seed=3).train == part.train
-    assert part_of(brief, seed=4).train != part.train
+    assert part_of(brief, trained=PART * len(brief.train), seed=3).train == part.train
+    assert part_of(brief, trained=PART * len(brief.train), seed=4).train != part.train
 
 
 def test_what_is_clearly_behind_on_a_part_is_not_trained_in_full(brief: Brief, workshop: Workshop) -> None:

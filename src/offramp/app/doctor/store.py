@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from offramp.access.guard import check_binding, is_loopback
 from offramp.app.build import build
+from offramp.app.chosen import AUTO
 from offramp.app.doctor.finding import Finding, failure, warning, well
 from offramp.app.recording import alarm_of, recording_of
 from offramp.app.security import keys_of
@@ -48,6 +49,8 @@ def store(settings: Settings) -> Finding:
 def base_model(settings: Settings) -> Finding:
     """Is the base model there?"""
     base = Path(settings.train.base)
+    if settings.train.base == AUTO:
+        return well("base model", "chosen by `offramp convert`")
     if (base / "config.json").is_file():
         return well("base model", str(base))
     if base.is_absolute():
