@@ -24,12 +24,14 @@ class Imported:
         added: Of those, calls the store did not have.
         skipped: Broken lines left out.
         first_error: What was wrong with the first of them.
+        where: Where the first few of them stand.
     """
 
     read: int
     added: int
     skipped: int
     first_error: str
+    where: tuple[str, ...] = ()
 
 
 def import_logs(app: App, logs: Sequence[Path], *, wanted: str = "", skip_broken: bool = False) -> Imported:
@@ -56,4 +58,5 @@ def import_logs(app: App, logs: Sequence[Path], *, wanted: str = "", skip_broken
         added=app.store.count() - before,
         skipped=broken.lines if broken else 0,
         first_error=broken.first if broken else "",
+        where=tuple(broken.where) if broken else (),
     )

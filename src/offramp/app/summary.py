@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offramp import __version__
-from offramp.app.models import base_shape
+from offramp.app.money import cost_shares, planned_on
 from offramp.certify.bounds import upper
-from offramp.core.errors import NotFound
-from offramp.loop import state, traffic
-from offramp.plan.devices import find_device
-from offramp.plan.plan import plan
-from offramp.plan.prices import load_prices
-from offramp.plan.traffic import Candidate
+from offramp.core.call import OutputType
+from offramp.discover.verdict import MIN_SESSIONS
+from offramp.loop import state
 from offramp.report.results import Discovery, GroupResult, Sessions, TaskResult
 from offramp.report.summary import CurvePoint, ReliabilityBin, RiskCurve, Summary
 
@@ -25,10 +21,12 @@ if TYPE_CHECKING:
     from offramp.config import Settings
     from offramp.core.json import JsonObject
     from offramp.core.task import Task
-    from offramp.plan.plan import Plan
+    from offramp.report.results import Scan
     from offramp.storage.port import Store
 
 UNSEEN = "unseen"
+
+_COMPARABLE = (OutputType.LABEL, OutputType.JSON, OutputType.TOOL_CALL)
 
 
 @dataclass(slots=True)
@@ -80,6 +78,7 @@ def summarise(
     peak_rss_mb: float | None = None,
     title: str = "",
     notes: tuple[str, ...] = (),
+    scan: Scan | None = None,
 ) -> Summary:
     """Collect a summary from a store.
 
@@ -91,16 +90,17 @@ def summarise(
         peak_rss_mb: Largest resident memory.
         title: What was looked at.
         notes: Anything a reader must know.
+        scan: What was scanned, where this is a scan.
     """
     tasks = state.load_tasks(store)
     conversions = list(store.documents(state.CONVERSION).values())
     by_task = {task: conversion for conversion in conversions for task in conversion["tasks"]}
-    results = tuple(_result(task, by_task.get(task.id), unseen) for task in tasks)
-    try:
-        planned = make_plan(store, settings)
-    except NotFound as error:
-        # A missing price must not cost the user everything else.
-        planned, notes = None, (*notes, f"No costs: {error}")
+    shares, unpriced = cost_shares(store, settings)
+    results = tuple(
+        replace(_result(task, by_task.get(task.id), unseen), share_cost=shares.get(task.id)) for task in tasks
+    )
+    planned, more = planned_on(store, settings, unpriced)
+    notes = (*notes, *more)
     groups = [c for c in conversions if c["certificate"] and c["certificate"]["scope"] == "group"]
     return Summary(
         calls_total=sum(task.calls for task in tasks) + (unseen.total("calls") if unseen else 0),
@@ -120,17 +120,22 @@ def summarise(
         plan=planned.to_dict() if planned else None,
         reliability=_reliability(conversions),
         curves=tuple(_curve(conversion) for conversion in conversions if conversion["curve"]),
-        environment={
-            "offramp": __version__,
-            "python": platform.python_version(),
-            "machine": f"{platform.system()} {platform.machine()}",
-            "seed": settings.train.seed,
-            "base": Path(settings.train.base).name,
-        },
+        environment=_environment(settings),
         notes=notes,
         title=title,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        scan=None if scan is None else replace(scan, unpriced=unpriced),
     )
+
+
+def _environment(settings: Settings) -> JsonObject:
+    return {
+        "offramp": __version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "seed": settings.train.seed,
+        "base": Path(settings.train.base).name,
+    }
 
 
 def _unseen_figures(unseen: Unseen | None) -> dict[str, Any]:
@@ -155,12 +160,20 @@ def _result(task: Task, conversion: JsonObject | None, unseen: Unseen | None) ->
         "output": task.output.value,
         "share_calls": task.share_calls,
         "share_tokens": task.share_tokens,
+        "convertible": task.convertible,
+        "sessions": task.sessions,
+        "exemplars": task.profile.exemplars,
+        "self_agreement": task.profile.self_agreement,
+        "subtasks": tuple(f"{part.action} {part.share:.0%}" for part in task.subtasks),
         "reason": task.reason,
         **_counts(task.id, unseen),
     }
+    if not task.convertible and task.output in _COMPARABLE and task.sessions < MIN_SESSIONS:
+        facts["calls_needed"] = MIN_SESSIONS - task.sessions
     if conversion is None:
         return TaskResult(**facts)
     facts["candidates"] = {t["kind"]: t["agreement"] for t in conversion["trials"] if not t["note"]}
+    facts["untried"] = {t["kind"]: t["note"] for t in conversion["trials"] if t["note"]}
     facts["candidate"] = conversion["chosen"]["kind"]
     certificate = conversion["certificate"]
     if certificate is None:
@@ -262,54 +275,3 @@ def _curve(conversion: JsonObject) -> RiskCurve:
         alpha=certificate["alpha"],
         threshold=certificate["threshold"],
     )
-
-
-def make_plan(store: Store, settings: Settings, device: str | None = None) -> Plan | None:
-    """Plan the certified specialists on the configured device; None before the first discovery."""
-    measured = traffic.load(store)
-    if measured is None:
-        return None
-    candidates = tuple(
-        candidate
-        for conversion in store.documents(state.CONVERSION).values()
-        if conversion["certified"]
-        for candidate in _candidates(conversion, settings, {task.task for task in measured.tasks})
-    )
-    prices = load_prices(Path(settings.plan.prices) if settings.plan.prices else None)
-    return plan(measured, candidates, find_device(device or settings.plan.device), prices)
-
-
-def _candidates(conversion: JsonObject, settings: Settings, known: set[str]) -> list[Candidate]:
-    certificate = conversion["certificate"]
-    kind = conversion["chosen"]["kind"]
-    folder = settings.specialists_path / conversion["specialist"]
-    lora = kind == "lora"
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return [
-        Candidate(
-            task=member["task"],
-            specialist=conversion["specialist"],
-            kind=kind,
-            coverage=member["answered"] / member["n"] if member["n"] else 0.0,
-            audit_share=settings.certify.audit_rate,
-            base=base_shape(settings) if lora else None,
-            rank=_rank(folder) if lora else 0,
-            prompt_tokens=_PROMPT_TOKENS if lora else None,
-            completion_tokens=_COMPLETION_TOKENS if lora else None,
-            seconds_per_call=conversion["seconds_per_call"],
-            memory_bytes=size + _ENCODER_BYTES,
-            training_seconds=conversion["seconds"].get("train", 0.0),
-        )
-        for member in certificate["members"]
-        if member["task"] in known and not member["deferred"]
-    ]
-
-
-# The bundled encoder in single precision; tokens of a call on the nano base.
-_ENCODER_BYTES = 91_000_000
-_PROMPT_TOKENS = 40
-_COMPLETION_TOKENS = 24
-
-
-def _rank(folder: Path) -> int:
-    return int(json.loads((folder / "adapter" / "adapter_config.json").read_text())["r"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from offramp.app import build
-from offramp.app.summary import make_plan
+from offramp.app.money import make_plan
 from offramp.cli import options
 from offramp.cli.root import echo_json
 from offramp.core.errors import NotFound

@@ -2,71 +2,76 @@
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import replace
+import shutil
 from pathlib import Path
 
 import click
 
-from offramp.app import build
-from offramp.app.imports import import_logs
-from offramp.app.summary import summarise
+from offramp.app.scan import Wanted, scan
 from offramp.cli import options
 from offramp.cli.root import echo_json
-from offramp.loop.night import Goal
-from offramp.loop.pipeline import Stages, find_tasks, run_night
 from offramp.report.page import render_page
-from offramp.report.table import render_table
+from offramp.report.scan_table import render_scan
 
 
 @click.command("scan")
 @options.files
+@options.log_format
+@options.skip_broken
+@click.option("--quick", is_flag=True, help="Only find the tasks: seconds, and no train extra.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0.1),
+    default=5.0,
+    show_default=True,
+    help="Time for trying candidates, on what could save most first.",
+)
 @options.alpha
 @options.delta
+@click.option(
+    "--days",
+    type=click.FloatRange(min=0.001),
+    default=None,
+    help="Days of traffic that the logs are; told from their times by default.",
+)
+@click.option("--model", default="", help="Model that answered calls which name none, for its price.")
+@click.option("--prices", type=click.Path(), default=None, help="JSON file of prices.")
 @options.base
-@options.skip_broken
-@click.option("--quick", is_flag=True, help="Only find the tasks; train and certify nothing.")
-@click.option("--out", type=click.Path(path_type=Path), default=None, help="Write the report page here.")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="Write the page here.")
 @options.as_json
 @click.pass_context
 def command(
     ctx: click.Context,
-    logs: tuple[Path, ...],
+    /,
+    out: Path | None,
+    *,
     alpha: float | None,
     delta: float | None,
     base: str | None,
-    out: Path | None,
-    *,
-    skip_broken: bool,
-    quick: bool,
+    prices: str | None,
+    log_format: str,
     as_json: bool,
+    **asked: object,
 ) -> None:
-    """Say which share of recorded traffic could leave the LLM, and what that would save.
+    """Say how much of recorded traffic could leave the LLM, at which certified risk, and what it saves.
 
-    LOGS are JSONL files, plain or .gz: {"request": ..., "response": ...} or an OpenAI chat
-    {"messages": [..., the answer]} per line. Everything happens in a temporary store that is removed at
-    the end; nothing goes live.
+    LOGS are JSON or JSONL files, plain or .gz, or - for standard input: {"request": ..., "response": ...},
+    OpenAI chats {"messages": [..., the answer]}, OpenTelemetry GenAI spans, Langfuse or LiteLLM exports.
+    Nothing is sent anywhere, nothing goes live, and nothing of the logs stays behind.
     """
-    chosen = options.settings_of(ctx, certify__alpha=alpha, certify__delta=delta, train__base=base)
-    say = options.progress_line()
-    with tempfile.TemporaryDirectory(prefix="offramp-scan-") as folder:
-        settings = replace(chosen, home=Path(folder))
-        app = build(settings)
-        try:
-            imported = import_logs(app, logs, skip_broken=skip_broken)
-            say(f"Read {imported.read} calls; {imported.skipped} broken lines left out.")
-            stages = Stages()
-            found = find_tasks(app.store, stages, say)
-            if not quick:
-                goal = Goal(settings.certify.alpha, settings.certify.delta, seed=settings.train.seed)
-                run_night(app.store, found, app.workshop(say), goal, stages, say)
-            title = ", ".join(path.name for path in logs)
-            summary = summarise(app.store, settings, seconds=stages.seconds, title=title)
-        finally:
-            app.close()
+    settings = options.settings_of(
+        ctx, certify__alpha=alpha, certify__delta=delta, train__base=base, plan__prices=prices
+    )
+    wanted = Wanted(format=log_format, **asked)  # type: ignore[arg-type]  # click gives each its type
+    summary = scan(settings, wanted, options.progress_line())
     if out is not None:
         out.write_text(render_page(summary), encoding="utf-8")
     if as_json:
         echo_json(summary.to_dict())
-    else:
-        click.echo(render_table(summary))
+        return
+    assert summary.scan is not None
+    click.echo(
+        render_scan(summary, summary.scan, width=shutil.get_terminal_size((100, 24)).columns), nl=False
+    )
+    if out is not None:
+        click.echo(f"The page: {out}")

@@ -10,7 +10,7 @@ from offramp.app import build
 from offramp.app.security import reading
 from offramp.cli import options
 from offramp.cli.root import echo_json
-from offramp.loop.pipeline import Stages, find_tasks
+from offramp.loop.find import Stages, find_tasks
 from offramp.report.task_list import render_changes, render_tasks
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
+import sys
 import zlib
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from offramp.core.errors import BadInput, NotFound
 from offramp.core.json import digest
@@ -16,10 +20,12 @@ from offramp.interchange.formats import format_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from offramp.core.call import Call
     from offramp.interchange.port import Format
+
+STDIN = Path("-")
+"""Stands for standard input among the files."""
 
 _OURS = re.compile(r"[0-9a-f]{12}-[0-9a-f]{16}")
 _SHOWN = 60
@@ -29,6 +35,8 @@ _ALLOWED = (
     'Allowed: {"request": {...}, "response": {...}}, {"messages": [..., the answer]}, OpenTelemetry GenAI '
     "spans, Langfuse and LiteLLM exports. "
 )
+_NAMED = 5
+_GZIP = b"\x1f\x8b"
 _BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError)
 
 
@@ -38,16 +46,20 @@ class Broken:
     Attributes:
         lines: How many.
         first: What was wrong with the first of them, "" where there is none.
+        where: Where the first few of them stand: file and line.
     """
 
     def __init__(self) -> None:
         self.lines = 0
         self.first = ""
+        self.where: list[str] = []
 
-    def add(self, message: str) -> None:
+    def add(self, message: str, where: str) -> None:
         """Count one."""
         self.lines += 1
         self.first = self.first or message
+        if len(self.where) < _NAMED:
+            self.where.append(where)
 
 
 def read_calls(
@@ -59,7 +71,7 @@ def read_calls(
     """Yield the calls of files as they stand there: raw, unmasked.
 
     Args:
-        paths: The files.
+        paths: The files; ``-`` is standard input.
         wanted: Their format; told from each row where not given.
         broken: Takes rows that cannot be read; where not given the first one is an error.
 
@@ -74,7 +86,7 @@ def read_calls(
             except BadInput as error:
                 if broken is None:
                     raise
-                broken.add(str(error))
+                broken.add(str(error), f"{_called(path)}, line {number}")
 
 
 def _calls(line: bytes, number: int, path: Path, wanted: Format | None) -> list[Call]:
@@ -83,7 +95,7 @@ def _calls(line: bytes, number: int, path: Path, wanted: Format | None) -> list[
         if row is None:
             raise ValueError("not JSON")
         if _too_deep(row):
-            raise BadInput(f"{path}, line {number} is nested too deeply.", hint=_LEAVE_OUT)
+            raise BadInput(f"{_called(path)}, line {number} is nested too deeply.", hint=_LEAVE_OUT)
         found = wanted or format_of(row)
         if found is None:
             raise TypeError("no known format")
@@ -93,7 +105,7 @@ def _calls(line: bytes, number: int, path: Path, wanted: Format | None) -> list[
         return [_identified(call, f"{id_}-{index}" if index else id_) for index, call in enumerate(calls)]
     except _BROKEN as error:
         raise BadInput(
-            f"{path}, line {number} is no recorded call ({_why(error)}): {line[:_SHOWN]!r}.",
+            f"{_called(path)}, line {number} is no recorded call ({_why(error)}): {line[:_SHOWN]!r}.",
             hint=_ALLOWED + _LEAVE_OUT,
         ) from error
 
@@ -122,9 +134,7 @@ def _identified(call: Call, id_: str) -> Call:
 
 def _rows(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a file with their numbers, or the elements of the one array it holds."""
-    if not path.is_file():
-        raise NotFound(f"There is no file {path}.", hint="Give files of recorded calls.")
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with _opened(path) as file:
         try:
             first = next((line for line in file if line.strip()), b"")
             file.seek(0)
@@ -135,7 +145,34 @@ def _rows(path: Path) -> Iterator[tuple[int, bytes]]:
                 if line.strip():
                     yield number, line
         except (OSError, EOFError, zlib.error) as error:
-            raise BadInput(f"{path} breaks off: {error}.", hint="Copy it again; nothing was kept.") from error
+            raise BadInput(
+                f"{_called(path)} breaks off: {error}.", hint="Copy it again; nothing was kept."
+            ) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that can be read twice: what comes through a pipe is held in memory."""
+    if path == STDIN:
+        raw: IO[bytes] = io.BytesIO(sys.stdin.buffer.read())
+    elif path.is_dir():
+        raise NotFound(f"{path} is a folder.", hint=f"Give the files in it: {path}/*.jsonl")
+    elif not path.exists():
+        raise NotFound(f"There is no file {path}.", hint="Give files of recorded calls.")
+    else:
+        raw = path.open("rb") if path.is_file() else io.BytesIO(path.read_bytes())
+    with raw:
+        packed = raw.read(len(_GZIP)) == _GZIP or path.suffix == ".gz"
+        raw.seek(0)
+        if not packed:
+            yield raw
+            return
+        with gzip.open(raw) as unpacked:
+            yield unpacked  # type: ignore[misc]  # a GzipFile reads, seeks and iterates as files do
+
+
+def _called(path: Path) -> str:
+    return "standard input" if path == STDIN else str(path)
 
 
 def _is_document(first: bytes) -> bool:
@@ -154,7 +191,7 @@ def _elements(document: bytes, path: Path) -> Iterator[tuple[int, bytes]]:
         if len(lines) > 1 and document.lstrip()[:1] == b"[":
             yield from enumerate(lines, start=1)
             return
-        raise BadInput(f"{path} is no JSON: {_fault_of(document)}.", hint="Export it again.")
+        raise BadInput(f"{_called(path)} is no JSON: {_fault_of(document)}.", hint="Export it again.")
     rows = value if isinstance(value, list) else [value]
     if not rows:
         yield 1, document

@@ -177,9 +177,10 @@ def _tried(
     tries = _Tries(brief, workshop, bound, say)
     for kind in kinds:
         if kind not in slow:
-            tries.run(kind)
-    measured = [candidate.trial for candidate in tries.candidates]
-    left = left_out(slow, brief, workshop, measured, bound[0], say)
+            tries.run(kind, workshop.denies(kind, brief, tries.measured))
+    left = {kind: workshop.denies(kind, brief, tries.measured) for kind in slow}
+    racing = [kind for kind in slow if not left[kind]]
+    left |= left_out(racing, brief, workshop, tries.measured, bound[0], say)
     for kind in slow:
         tries.run(kind, left.get(kind, ""))
     return tries.candidates, tries.failed
@@ -192,6 +193,11 @@ class _Tries:
         self._brief, self._workshop, self._bound, self._say = brief, workshop, bound, say
         self.candidates: list[_Candidate] = []
         self.failed: list[Trial] = []
+
+    @property
+    def measured(self) -> list[Trial]:
+        """The trials of the candidates."""
+        return [candidate.trial for candidate in self.candidates]
 
     def run(self, kind: str, reason: str = "") -> None:
         """Try a kind, unless there is a reason not to."""
@@ -216,7 +222,11 @@ class _Tries:
 
 
 def _measured(
-    kind: str, brief: Brief, rows: Sequence[Item], workshop: Workshop, bound: tuple[float, float]
+    kind: str,
+    brief: Brief,
+    rows: Sequence[Item],
+    workshop: Workshop,
+    bound: tuple[float, float],
 ) -> _Candidate:
     if not rows:
         raise OfframpError("no validation call is left that does not repeat a training call")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from offramp.engine.embedder import Embedder
     from offramp.engine.port import Engine
     from offramp.loop.candidates.running import Site
-    from offramp.select import Unit
+    from offramp.select import Trial, Unit
 
 
 class TrainAdapter(Protocol):
@@ -95,6 +95,7 @@ class Workshop:
         say: Told what is going on while something trains, a line at a time.
         threads: Threads that training may use.
         seed: Seed of everything drawn in training.
+        denies: Says why a kind is not to be tried on a unit, given what was tried on it; "" where it is.
     """
 
     folder: Path
@@ -111,6 +112,7 @@ class Workshop:
     say: Callable[[str], None] = lambda _: None
     threads: int = 1
     seed: int = 0
+    denies: Callable[[str, Brief, Sequence[Trial]], str] = lambda *_: ""
 
     @property
     def tools(self) -> Tools:

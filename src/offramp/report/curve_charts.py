@@ -10,7 +10,7 @@ from offramp.report.svg import WIDTH, Scale, chart, line, nice_top, text, x_axis
 from offramp.report.words import count, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from offramp.report.summary import CurvePoint, ReliabilityBin, RiskCurve
 
@@ -58,7 +58,20 @@ def reliability_chart(bins: tuple[ReliabilityBin, ...]) -> Markup | None:
 
 def risk_curves(curves: tuple[RiskCurve, ...]) -> Markup | None:
     """Risk against coverage over all thresholds, with the promise and the chosen threshold."""
-    drawn = [curve for curve in curves if curve.points][:_CURVES]
+    return _risk_chart([curve for curve in curves if curve.points][:_CURVES], "risk")
+
+
+def risk_curve(curve: RiskCurve, name: str) -> Markup | None:
+    """Risk against coverage of one certificate.
+
+    Args:
+        curve: Its curve.
+        name: Unique on the page.
+    """
+    return _risk_chart([curve] if curve.points else [], name)
+
+
+def _risk_chart(drawn: Sequence[RiskCurve], name: str) -> Markup | None:
     if not drawn:
         return None
     alphas = sorted({curve.alpha for curve in drawn if curve.alpha is not None})
@@ -67,7 +80,7 @@ def risk_curves(curves: tuple[RiskCurve, ...]) -> Markup | None:
     top = nice_top(min(highest, max(0.3, 3 * max(alphas, default=0.1))) or 0.01)
     x, y = Scale(0.0, 1.0, _LEFT, WIDTH - 14.0), Scale(0.0, top, _BOTTOM, _TOP)
     return chart(
-        "risk",
+        name,
         y_axis(y, x.start, x.end, tuple(percent(t) for t in y.ticks()), "disagreement among answered calls"),
         x_axis(x, _TOP, _BOTTOM, tuple(percent(t) for t in x.ticks()), "coverage: share of calls answered"),
         *(_promise_line(x, y, alpha) for alpha in alphas),

@@ -49,6 +49,13 @@ class TaskResult:
         risk_upper: Certified bound; a member's own bound where the certificate is the group's.
         calls_needed: Further calibration calls that could certify it; None where more calls would not help.
         candidates: Candidates tried, with their agreement on validation calls.
+        convertible: Whether its answers are of a form that can be certified, and there are enough of them.
+        sessions: Distinct sessions among its calls.
+        share_cost: Share of what all calls cost; None where no price is known.
+        untried: Kinds of candidates that were not tried, with the reason.
+        exemplars: A few of its requests, masked.
+        subtasks: What it consists of, with shares, the largest first.
+        self_agreement: How often the teacher gives the same answer to the same request; None: no repeats.
     """
 
     id: str
@@ -75,6 +82,13 @@ class TaskResult:
     risk_upper: float | None = None
     calls_needed: int | None = None
     candidates: dict[str, float] = field(default_factory=dict)
+    convertible: bool = False
+    sessions: int | None = None
+    share_cost: float | None = None
+    untried: dict[str, str] = field(default_factory=dict)
+    exemplars: tuple[str, ...] = ()
+    self_agreement: float | None = None
+    subtasks: tuple[str, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -171,6 +185,37 @@ class Sessions:
     def interval(self) -> Interval | None:
         """Interval of the share of touched sessions with a disagreement."""
         return self.disturbed_interval or _interval(self.disturbed, self.touched)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a scan looked at, and how.
+
+    Attributes:
+        calls: Calls read.
+        sessions: Distinct sessions among them.
+        days: Days of traffic that they are taken for.
+        times: Where that comes from: ``"log"``, ``"given"``, or ``"assumed"`` where the log tells no times.
+        quick: Whether only the tasks were found.
+        minutes: The time that trying was given; 0 for a quick scan.
+        skipped: Broken lines left out.
+        skipped_at: Where the first few of them stand.
+        left_out: What was not tried or not used, and why.
+        unpriced: Models without a known price; their calls count as free.
+        command: The command that goes on from here.
+    """
+
+    calls: int
+    sessions: int
+    days: float
+    times: str = "log"
+    quick: bool = False
+    minutes: float = 0.0
+    skipped: int = 0
+    skipped_at: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    unpriced: tuple[str, ...] = ()
+    command: str = ""
 
 
 def _ratio(part: int | None, whole: int | None) -> float | None:

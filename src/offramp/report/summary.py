@@ -13,6 +13,7 @@ from offramp.report.results import (
     Discovery,
     GroupResult,
     Interval,
+    Scan,
     Sessions,
     TaskResult,
 )
@@ -187,6 +188,7 @@ class Summary:
         notes: Anything a reader must know.
         title: What was looked at.
         created: When (ISO 8601).
+        scan: What was scanned, where this is a scan.
     """
 
     calls_total: int = 0
@@ -214,6 +216,7 @@ class Summary:
     notes: tuple[str, ...] = ()
     title: str = ""
     created: str = ""
+    scan: Scan | None = None
 
     def to_dict(self) -> JsonObject:
         """As JSON."""

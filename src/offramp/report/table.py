@@ -33,7 +33,7 @@ _NAME = 22
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
+class TableColumn:
     """A column: figures stand on the right; without room, the one of the highest rank goes first."""
 
     title: str
@@ -53,7 +53,7 @@ def render_table(summary: Summary, *, width: int = 100) -> str:
     """
     room = max(NARROWEST, width)
     parts = [
-        _wrap(headline(summary), room),
+        wrapped(headline(summary), room),
         _live_part(summary, room),
         _kept_part(summary, room),
         _group_part(summary, room),
@@ -69,13 +69,13 @@ def _live_part(summary: Summary, room: int) -> list[str]:
     if not live:
         return []
     columns = (
-        _Column("task"),
-        _Column("calls", right=True),
-        _Column("share", right=True, rank=2),
-        _Column("answered by", rank=1),
-        _Column("covers", right=True),
-        _Column("certified", right=True),
-        _Column("realised (95 %)", right=True),
+        TableColumn("task"),
+        TableColumn("calls", right=True),
+        TableColumn("share", right=True, rank=2),
+        TableColumn("answered by", rank=1),
+        TableColumn("covers", right=True),
+        TableColumn("certified", right=True),
+        TableColumn("realised (95 %)", right=True),
     )
     rows = [
         (
@@ -89,7 +89,7 @@ def _live_part(summary: Summary, room: int) -> list[str]:
         )
         for task in live
     ]
-    return [f"{leaving(summary)}: {plural(len(live), 'task')}", *_align(columns, rows, room)]
+    return [f"{leaving(summary)}: {plural(len(live), 'task')}", *aligned(columns, rows, room)]
 
 
 def _kept_part(summary: Summary, room: int) -> list[str]:
@@ -99,10 +99,10 @@ def _kept_part(summary: Summary, room: int) -> list[str]:
     lines = [f"Kept on the LLM: {plural(len(kept), 'task')}", "-" * min(room, NARROWEST)]
     for task in kept:
         share = f", {percent(task.share_calls, digits=1)}" if task.share_calls is not None else ""
-        lines += _wrap(f"{task.name} ({plural(task.calls, 'call')}{share})", room)
-        lines += _wrap(f"missing: {missing(task)}", room, indent=4)
+        lines += wrapped(f"{task.name} ({plural(task.calls, 'call')}{share})", room)
+        lines += wrapped(f"missing: {missing(task)}", room, indent=4)
         if task.reason:
-            lines += _wrap(f"why: {task.reason}", room, indent=4)
+            lines += wrapped(f"why: {task.reason}", room, indent=4)
     return lines
 
 
@@ -120,7 +120,7 @@ def _group_part(summary: Summary, room: int) -> list[str]:
                 f", realised {percent(group.disagreements_unseen / group.answered_unseen)} "
                 f"({span(group.realised)})"
             )
-        lines += _wrap(
+        lines += wrapped(
             f"Group {group.id}, {plural(len(group.members), 'task')}: {bound}{realised}, promised at most "
             f"{percent(group.alpha)}; {count(group.errors)} of {count(group.answered)} answered calibration "
             "calls disagreed.",
@@ -132,21 +132,21 @@ def _group_part(summary: Summary, room: int) -> list[str]:
 def _end_part(summary: Summary, room: int) -> list[str]:
     lines: list[str] = []
     if summary.risk is not None:
-        lines += _wrap(f"Unseen calls: {verdict(summary.risk, summary.interval, summary.alpha)[1]}.", room)
+        lines += wrapped(f"Unseen calls: {verdict(summary.risk, summary.interval, summary.alpha)[1]}.", room)
     above = above_promise(summary)
     if above:
-        lines += _wrap(f"Above the promise on their own: {'; '.join(above)}.", room)
+        lines += wrapped(f"Above the promise on their own: {'; '.join(above)}.", room)
     costs = summary.money
     if costs is not None:
         saved = f"{usd(costs.saving)} of {usd(costs.llm_only)} saved in {costs.days} days"
-        lines += _wrap(f"Money: {costs.sentence or saved}", room)
+        lines += wrapped(f"Money: {costs.sentence or saved}", room)
     if summary.discovery is not None and summary.discovery.ari is not None:
-        lines += _wrap(f"Discovery: adjusted Rand index {summary.discovery.ari:.3f}.", room)
+        lines += wrapped(f"Discovery: adjusted Rand index {summary.discovery.ari:.3f}.", room)
     if summary.seconds:
         stages = ", ".join(f"{stage} {seconds(duration)}" for stage, duration in summary.seconds.items())
-        lines += _wrap(f"Time: {seconds(sum(summary.seconds.values()))} ({stages}).", room)
+        lines += wrapped(f"Time: {seconds(sum(summary.seconds.values()))} ({stages}).", room)
     for note in summary.notes:
-        lines += _wrap(f"Note: {note}", room)
+        lines += wrapped(f"Note: {note}", room)
     return lines
 
 
@@ -161,7 +161,7 @@ def _realised(task: TaskResult) -> str:
     return percent(task.realised_risk, digits=1) + around
 
 
-def _align(columns: Sequence[_Column], rows: Sequence[Sequence[str]], room: int) -> list[str]:
+def aligned(columns: Sequence[TableColumn], rows: Sequence[Sequence[str]], room: int) -> list[str]:
     """Lay out rows under their titles; ranked columns go and the first one shrinks until they have room."""
     table = [[column.title for column in columns], *rows]
     widths = [max(width_of(row[index]) for row in table) for index in range(len(columns))]
@@ -186,7 +186,8 @@ def _cell(text: str, width: int, *, right: bool, middle: bool) -> str:
     return blank + shown if right else shown + blank
 
 
-def _wrap(text: str, room: int, *, indent: int = 0) -> list[str]:
+def wrapped(text: str, room: int, *, indent: int = 0) -> list[str]:
+    """Break a text into lines of at most ``room`` columns."""
     lines, line = [], ""
     for word in plain(text).split():
         longer = f"{line} {word}".strip()

@@ -19,7 +19,8 @@ def tiles(summary: Summary) -> Markup:
     )
 
 
-def _tile(title: str, value: str, detail: object, *, state: str = "") -> Markup:
+def tile(title: str, value: str, detail: object, *, state: str = "") -> Markup:
+    """One figure with its name and what it means; ``state`` colours its edge: kept, open or broken."""
     return tag(
         "div",
         tag("h2", title),
@@ -32,9 +33,9 @@ def _tile(title: str, value: str, detail: object, *, state: str = "") -> Markup:
 def _coverage_tile(summary: Summary) -> Markup | None:
     answered = summary.answered
     if not summary.calls_unseen or answered is None:
-        return _tile("Calls read", count(summary.calls_total), "no calls were kept for a test")
+        return tile("Calls read", count(summary.calls_total), "no calls were kept for a test")
     share = percent(answered / summary.calls_unseen)
-    return _tile(
+    return tile(
         "Answered without the LLM", share, f"{count(answered)} of {count(summary.calls_unseen)} unseen calls"
     )
 
@@ -45,7 +46,7 @@ def _risk_tile(summary: Summary) -> Markup | None:
     state, phrase = verdict(summary.risk, summary.interval, summary.alpha)
     promised = "" if summary.alpha is None else f"promised at most {percent(summary.alpha)}; "
     around = f"95 %: {span(summary.interval)}; " if summary.interval else ""
-    return _tile("Of those, disagreed", percent(summary.risk), f"{around}{promised}{phrase}", state=state)
+    return tile("Of those, disagreed", percent(summary.risk), f"{around}{promised}{phrase}", state=state)
 
 
 def _tasks_tile(summary: Summary) -> Markup:
@@ -54,7 +55,7 @@ def _tasks_tile(summary: Summary) -> Markup:
     links = join(
         tag("a", f"{live} {words}", href="#live"), ", ", tag("a", f"{kept} kept on the LLM", href="#kept")
     )
-    return _tile("Tasks", f"{live} of {live + kept}", links)
+    return tile("Tasks", f"{live} of {live + kept}", links)
 
 
 def _money_tile(costs: Costs | None) -> Markup | None:
@@ -65,7 +66,7 @@ def _money_tile(costs: Costs | None) -> Markup | None:
         f" ({percent(abs(costs.saving) / costs.llm_only)} of {usd(costs.llm_only)})" if costs.llm_only else ""
     )
     verdict_ = "worth it" if costs.worth_it else "not worth it at this volume"
-    return _tile(
+    return tile(
         title,
         usd(abs(costs.saving)),
         f"{verdict_}{part}; training {usd(costs.training_once)} once",
