@@ -178,6 +178,7 @@ class App:
             say=say,
             threads=self.settings.train.threads,
             seed=self.settings.train.seed,
+            encoder=heavy("offramp.engine.embedder").packaged_model(),
         )
         return workshop
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from offramp.core.errors import EngineError
 from offramp.core.json import digest
+from offramp.engine.embedder import packaged_model
 from offramp.engine.specialist import TaskCard
 from offramp.select import KINDS
 
@@ -66,6 +67,7 @@ class Tools:
         base: Name of the base it runs them on; "" where that need not be checked.
         server: The OpenAI-compatible server whose model prompted specialists may ask in its place.
         cheaper: The provider's cheaper model.
+        encoder: Directory of the encoder that students are fine-tuned from.
     """
 
     embedder: Callable[[], Embedder]
@@ -73,6 +75,7 @@ class Tools:
     base: str = ""
     server: Asked = Asked()
     cheaper: Asked = Asked()
+    encoder: Callable[[], Path] = packaged_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class Workshop:
         threads: Threads that training may use.
         seed: Seed of everything drawn in training.
         denies: Says why a kind is not to be tried on a unit, given what was tried on it; "" where it is.
+        encoder: Directory of the encoder that an extractive student is fine-tuned from, None for none.
     """
 
     folder: Path
@@ -113,6 +117,7 @@ class Workshop:
     threads: int = 1
     seed: int = 0
     denies: Callable[[str, Brief, Sequence[Trial]], str] = lambda *_: ""
+    encoder: Path | None = None
 
     @property
     def tools(self) -> Tools:
@@ -123,6 +128,7 @@ class Workshop:
             base=self.base,
             server=self.server,
             cheaper=self.cheaper,
+            encoder=lambda: self.encoder or packaged_model(),
         )
 
     def trainer(self, kind: str) -> TrainAdapter | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-KINDS = ("cache", "template", "classifier", "lora")
+KINDS = ("cache", "template", "classifier", "extractive", "lora")
 """What a night tries without being asked to."""
 
 MARGIN = 0.02

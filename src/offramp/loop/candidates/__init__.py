@@ -10,6 +10,7 @@ from offramp.loop.candidates.cache import Cache
 from offramp.loop.candidates.candidate import Candidate
 from offramp.loop.candidates.cheaper import Cheaper
 from offramp.loop.candidates.classifier import Classifier
+from offramp.loop.candidates.extractive import Extractive
 from offramp.loop.candidates.keep import KeepLlm
 from offramp.loop.candidates.lora import Lora
 from offramp.loop.candidates.prompted import Prompted
@@ -23,6 +24,7 @@ _ALL: tuple[Candidate, ...] = (
     Cache(),
     Template(),
     Classifier(),
+    Extractive(),
     Lora(),
     Prompted(),
     Cheaper(),
