@@ -89,9 +89,6 @@ class Extractive(Candidate):
 def _telling(workshop: Workshop) -> Callable[[Progress], None]:
     def tell(progress: Progress) -> None:
         if progress.step % SAID_EVERY == 0:
-            workshop.say(
-                f"    step {progress.step}/{progress.steps}: loss {progress.loss:.2f} nats per call, "
-                f"{progress.tokens_per_second:,.0f} tokens/s, {progress.eta_seconds:.0f} s to go"
-            )
+            workshop.say(f"    {progress.line()}")
 
     return tell
