@@ -60,6 +60,7 @@ class Journal:
         self._filled: deque[tuple[int, int]] = deque()
         self._backed: set[int] = set()
         self._full = False
+        self._seen = 0
         self._quiet_until = 0.0
         self._begin()
 
@@ -89,6 +90,9 @@ class Journal:
         Returns:
             Whether it was taken; if not, it is counted.
         """
+        if self._full and self._is_hopeless(exchange.size):
+            self._drop(exchange.size)
+            return False
         try:
             taken = self._append(encode(exchange))
         except Exception as error:  # noqa: BLE001 - recording trouble must never reach the traffic
@@ -105,6 +109,17 @@ class Journal:
             if time.monotonic() >= self._quiet_until:
                 _log.warning("Recording goes on; %d calls were dropped so far", self._dropped)
         return taken
+
+    def _is_hopeless(self, size: int) -> bool:
+        """Whether an exchange cannot fit: not into the block at hand, and no other came free since the last look.
+
+        Where more is asked than the recorder can write, a call that is dropped should cost next to nothing.
+        """
+        return (
+            size < _LARGEST // 2
+            and self._place + size + _PAD > self._limit
+            and self.ring.stored.turn == self._seen
+        )
 
     def _append(self, frame: bytes) -> bool:
         size = len(frame)
@@ -164,6 +179,8 @@ class Journal:
 
     def _free_block(self) -> int | None:
         """Return the lowest free block that has memory, or gets it."""
+        # Read first: what the recorder gives up from here on is another turn.
+        self._seen = self.ring.stored.turn
         self._reclaim()
         for block in sorted(self._free):
             if block in self._backed or self._back(block):
