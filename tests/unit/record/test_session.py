@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -70,6 +71,28 @@ def test_calls_that_end_out_of_order_stay_together(tracker: SessionTracker) -> N
     assert tracker.session("o", "", chat("c", user="j"), 1900.0) == one
 
 
+def test_a_session_keeps_its_id_while_thousands_of_others_begin() -> None:
+    tracker = SessionTracker(PSEUDONYMS, most_open=100)
+    ids = set()
+    for number in range(1000):
+        tracker.session("o", "", chat(f"another {number}"), float(number))
+        if not number % 40:
+            ids.add(tracker.session("o", "", chat("the long one"), float(number)))
+    assert len(ids) == 1
+
+
+def test_open_sessions_take_little_memory() -> None:
+    tracker = SessionTracker(PSEUDONYMS)
+    tracemalloc.start()
+    try:
+        for number in range(5_000):
+            tracker.session("origin-0123456789abcdef", "", chat(f"question {number}"), float(number))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held / 5_000 < 250
+
+
 def test_the_session_idle_for_longest_is_forgotten_first() -> None:
     tracker = SessionTracker(PSEUDONYMS, most_open=2)
     ids = {user: tracker.session(user, "", chat("x", user=user), 0.0) for user in ("a", "b")}
@@ -104,9 +127,10 @@ def test_branches_of_an_unknown_response_are_one_session(tracker: SessionTracker
 
 
 def test_the_response_answered_first_is_forgotten_first() -> None:
-    tracker = SessionTracker(PSEUDONYMS, most_open=1)
-    tracker.answered("o", "resp_1", "session-1")
-    tracker.answered("o", "resp_2", "session-2")
+    tracker = SessionTracker(PSEUDONYMS, most_open=2)
+    for number in (1, 2, 3):
+        tracker.answered("o", f"resp_{number}", f"session-{number}")
+    assert tracker.session("o", "", {"previous_response_id": "resp_3"}, 0.0) == "session-3"
     assert tracker.session("o", "", {"previous_response_id": "resp_2"}, 0.0) == "session-2"
     assert tracker.session("o", "", {"previous_response_id": "resp_1"}, 0.0) != "session-1"
 
