@@ -65,10 +65,10 @@ class App:
     @cached_property
     def redactor(self) -> Redactor:
         """Masks PII and secrets; surrogates depend on this installation's key."""
-        tagger = importlib.import_module("offramp.redact.tagger")
-        full = self.settings.record.redact == "full"
+        record = self.settings.record
+        adapters = importlib.import_module("offramp.redact.adapters")
         module = importlib.import_module("offramp.redact.redactor")
-        recogniser = tagger.Tagger(tagger.bundled_weights()) if full else None
+        recogniser = adapters.open_recogniser(record.recogniser if record.redact == "full" else "none")
         redactor: Redactor = module.Redactor(self.store.secret("redact"), recogniser)
         return redactor
 

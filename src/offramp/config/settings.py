@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ASSETS = Path(__file__).parent.parent / "assets"
+_RECOGNISERS = ("bundled", "presidio", "spacy", "gliner")
 _HERE = ("127.0.0.1", "localhost", "::1", "0.0.0.0")  # noqa: S104 - compared with
 
 
@@ -76,6 +77,7 @@ class RecordSettings:
         retain_days: Age at which calls are removed, in days; 0 keeps them.
         max_bytes: Size of the store, in bytes, at which the oldest calls are removed; 0 for no limit.
         redact: ``full`` (rules and recogniser) or ``structured`` (rules only).
+        recogniser: What finds names: ``bundled``, ``presidio``, ``spacy:MODEL`` or ``gliner:MODEL``.
     """
 
     enabled: bool = True
@@ -86,6 +88,7 @@ class RecordSettings:
     retain_days: float = 0.0
     max_bytes: int = 0
     redact: str = "full"
+    recogniser: str = "bundled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +298,7 @@ def _checked(settings: Settings) -> Settings:
     words = (
         ("gateway.client", settings.gateway.client, ("pool", "aiohttp")),
         ("record.redact", settings.record.redact, ("full", "structured")),
+        ("record.recogniser", settings.record.recogniser.partition(":")[0], _RECOGNISERS),
         ("telemetry.log", settings.telemetry.log, ("text", "json")),
     )
     for name, word, allowed in words:

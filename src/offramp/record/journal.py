@@ -111,7 +111,7 @@ class Journal:
         return taken
 
     def _is_hopeless(self, size: int) -> bool:
-        """Whether an exchange cannot fit: not into the block at hand, and no other came free since the last look.
+        """Whether an exchange cannot fit: the block at hand is too full, and no other came free meanwhile.
 
         Where more is asked than the recorder can write, a call that is dropped should cost next to nothing.
         """

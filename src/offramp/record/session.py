@@ -26,8 +26,8 @@ V = TypeVar("V")
 class _Recent(Generic[V]):
     """What was met last, by the hash of its name.
 
-    Two generations, so that nothing has to be kept in order: a recorder meets a hundred thousand conversations,
-    and an ordered dictionary of names and objects took 350 bytes for each.
+    Two generations, so that nothing has to be kept in order: a recorder meets a hundred thousand
+    conversations, and an ordered dictionary of names and objects took 350 bytes for each.
 
     Args:
         most: Entries kept; half of them at least are the last ones met.

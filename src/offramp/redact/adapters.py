@@ -125,7 +125,7 @@ def open_recogniser(
         load: Imports a module by name.
 
     Raises:
-        BadSetting: The name is none of these.
+        BadSetting: The name is none of these, or the model cannot be opened.
         MissingExtra: The package it needs is not installed.
     """
     kind, _, model = name.partition(":")
@@ -136,12 +136,22 @@ def open_recogniser(
     if name == "presidio":
         return PresidioRecogniser(_module("presidio_analyzer", load).AnalyzerEngine())
     if kind == "spacy" and model:
-        return SpacyRecogniser(_module("spacy", load).load(model))
+        return SpacyRecogniser(_model(model, _module("spacy", load).load))
     if kind == "gliner" and model:
-        return GlinerRecogniser(_module("gliner", load).GLiNER.from_pretrained(model))
+        return GlinerRecogniser(_model(model, _module("gliner", load).GLiNER.from_pretrained))
     raise BadSetting(
         f"{name!r} is no recogniser; known are none, bundled, presidio, spacy:MODEL and gliner:MODEL."
     )
+
+
+def _model(name: str, opens: Callable[[str], Any]) -> Any:
+    try:
+        return opens(name)
+    except (OSError, ValueError) as error:
+        raise BadSetting(
+            f"The recogniser's model {name!r} cannot be opened: {error}",
+            hint="Download it first, or use the bundled recogniser.",
+        ) from error
 
 
 def _module(name: str, load: Callable[[str], ModuleType]) -> ModuleType:

@@ -30,6 +30,7 @@ def test_flag_beats_environment_beats_file(tmp_path: Path) -> None:
         ({"OFFRAMP_CERTIFY_BETA": "0.5"}, "Unknown setting 'certify.beta'"),
         ({"OFFRAMP_NOWHERE": "1"}, "Unknown setting 'nowhere'"),
         ({"OFFRAMP_GATEWAY_PORT": "70000"}, "gateway.port is 70000"),
+        ({"OFFRAMP_RECORD_RECOGNISER": "magic:1"}, "record.recogniser is 'magic'"),
         ({"OFFRAMP_RECORD_ENABLED": "perhaps"}, "record.enabled is 'perhaps'"),
     ],
 )

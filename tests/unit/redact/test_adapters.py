@@ -77,3 +77,13 @@ def test_the_bundled_one_needs_nothing() -> None:
 
 def test_of_overlapping_spans_the_longest_stays() -> None:
     assert spans_of([(0, 4, "PERSON"), (0, 10, "PERSON"), (8, 12, "GPE")]) == [Span(0, 10, PERSON)]
+
+
+@pytest.mark.parametrize("name", ["spacy:gone", "gliner:gone"])
+def test_a_model_that_is_not_there_is_named(name: str) -> None:
+    def gone(model: str) -> Any:
+        raise OSError(f"Can't find model {model!r}.")
+
+    package: Any = SimpleNamespace(load=gone, GLiNER=SimpleNamespace(from_pretrained=gone))
+    with pytest.raises(BadSetting, match=r"model 'gone' cannot be opened: Can't find"):
+        open_recogniser(name, load=lambda _: package)

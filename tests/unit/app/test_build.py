@@ -1,0 +1,39 @@
+"""Which parts an installation gets, by its settings."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+from offramp.app import build
+from offramp.config import RecordSettings, Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+MESSAGE = {"messages": [{"role": "user", "content": "Vreni was at the Zorbo again"}]}
+
+
+def masked(home: Path, record: RecordSettings) -> str:
+    """What the recorder of such an installation would keep of the message."""
+    app = build(Settings(home=home, record=record))
+    try:
+        return str(app.redactor.redact(MESSAGE).value)
+    finally:
+        app.close()
+
+
+def test_names_are_found_by_the_recogniser_that_the_settings_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = SimpleNamespace(start_char=17, end_char=22, label_="PERSON")
+    pipeline = SimpleNamespace(pipe=lambda texts: [SimpleNamespace(ents=[found]) for _ in texts])
+    monkeypatch.setitem(sys.modules, "spacy", SimpleNamespace(load=lambda model: pipeline))
+    assert "Zorbo" not in masked(tmp_path, RecordSettings(recogniser="spacy:any"))
+
+
+def test_rules_alone_ask_no_recogniser(tmp_path: Path) -> None:
+    assert masked(tmp_path, RecordSettings(redact="structured", recogniser="gliner:any")) == str(MESSAGE)
