@@ -7,12 +7,13 @@ Run ``python bench/durability.py [--kills N] [--real N] [--seconds S]``. It prin
   (``tests/flow/kill_serve.py``);
 - the power-loss window: from ``Tap.put`` to the moment at which the recorder has seen its ``fsync`` done, at
   a steady rate of 2 KB calls, with the default ``record.commit_ms``;
-- what ``put`` costs the gateway: best of 30 rounds over a ring whose recorder keeps up;
+- what ``put`` costs the gateway: best of 30 rounds over a ring whose recorder keeps up, and over one that is
+  full (the call is dropped and counted);
 - what the recorder costs per call, one process, a ring full of calls, after a first ring of them: reading and
   opening a record, parsing, masking, storing (compress, seal, append, fsync, index). Once with what agents
   send (system prompt and tools come again, and so does the history of the 32 KB), once with unique texts, the
   worst case; see ``bench/gateway/payloads.py``. Each answer is a text of its own, 400 characters long;
-- what an idle recorder costs.
+- what an idle recorder costs, and what it takes to remember an open session.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+import tracemalloc
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +49,8 @@ from offramp.record.journal import Journal
 from offramp.record.ledger import Stored
 from offramp.record.parse import Parser
 from offramp.record.process import Recorder, collect_seldom
+from offramp.record.pseudonym import Pseudonyms
+from offramp.record.session import SessionTracker
 from offramp.record.tap import Tap
 from offramp.record.writer import Writer
 
@@ -223,8 +227,8 @@ def journal_of(app: App, mebibytes: int) -> Journal:
     return Journal.create(ring_folders(app.settings.home), app.store.secret("ring"), size=mebibytes << 20)
 
 
-def put_cost(app: App, size: str) -> float:
-    """Return microseconds per put, best of 30 rounds."""
+def put_cost(app: App, size: str) -> tuple[float, float]:
+    """Return microseconds per put, best of 30 rounds: of a call that is taken, and of one that is dropped."""
     journal = journal_of(app, 32)
     exchanges = [Calls(size).next() for _ in range(20)]
     best = float("inf")
@@ -236,8 +240,34 @@ def put_cost(app: App, size: str) -> float:
             best = min(best, time.perf_counter() - started)
         taken, _ = journal.counts()
         journal.ring.stored.set(Stored(tail=taken.head, place=taken.place, written=taken.calls))
+    dropped = dropping_cost(journal, exchanges)
     journal.discard()
-    return best / len(exchanges) * 1e6
+    return best / len(exchanges) * 1e6, dropped / len(exchanges) * 1e6
+
+
+def dropping_cost(journal: Journal, exchanges: list[Exchange]) -> float:
+    """Return the seconds that it takes to drop some calls, best of 30 rounds."""
+    while journal.put(exchanges[0]):
+        pass
+    best = float("inf")
+    for _ in range(30):
+        started = time.perf_counter()
+        for exchange in exchanges:
+            journal.put(exchange)
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def session_bytes(sessions: int = 50_000) -> float:
+    """Return the bytes that a recorder holds for each of many open conversations."""
+    tracker = SessionTracker(Pseudonyms(b"k" * 32))
+    tracemalloc.start()
+    for number in range(sessions):
+        request = {"messages": [{"role": "user", "content": f"question {number}"}]}
+        tracker.session("origin-0123456789abcdef", "", request, float(number))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return held / sessions
 
 
 def recorder_cost(app: App, size: str, *, unique: bool) -> list[str]:
@@ -314,8 +344,9 @@ def main() -> None:
         windows = [asyncio.run(power_loss(app, rate, options.seconds)).row() for rate in RATES]
         title = f"Power-loss window, ms, record.commit_ms {app.settings.record.commit_ms:g}"
         table(title, ["rate", "calls", "p50", "p99", "max", "drops"], windows)
-        rows = [[size, f"{put_cost(app, size):.1f}"] for size in SIZES]
-        table("Tap.put, us per call (request of this size, answer of 1 KB)", ["request", "us"], rows)
+        rows = [[size, *(f"{cost:.1f}" for cost in put_cost(app, size))] for size in SIZES]
+        title = "Tap.put, us per call (request of this size, answer of 1 KB)"
+        table(title, ["request", "taken", "ring full"], rows)
         collect_seldom()
         kinds = [(size, unique) for unique in (False, True) for size in SIZES]
         costs = [recorder_cost(app, size, unique=unique) for size, unique in kinds]
@@ -329,7 +360,8 @@ def main() -> None:
             columns,
             costs,
         )
-        table("Idle recorder", ["processor", "memory"], [idle_cost(app)])
+        idle = [*idle_cost(app), f"{session_bytes():.0f} bytes"]
+        table("Idle recorder", ["processor", "memory", "an open session"], [idle])
         app.close()
     sys.exit(1 if wrong else 0)
 
