@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from offramp.core.call import Call
 from offramp.interchange.values import (
+    checked,
     completion,
     conversation_of,
     decoded,
+    message_of,
     messages_in,
     seconds,
     usage_of,
@@ -57,8 +59,8 @@ class LiteLLM:
     def write(self, call: Call) -> JsonObject:
         """See :class:`offramp.interchange.port.Format`."""
         failed, messages = call.status >= 400, conversation_of(call)
-        if not failed and "choices" not in call.response:
-            raise ValueError("the call has no completion")
+        if "error" not in call.response and message_of(call.response) is None:
+            raise ValueError("the call has neither a completion nor an error")
         parameters = {k: v for k, v in call.request.items() if k not in ("messages", "model")}
         return {
             "id": call.id,
@@ -94,8 +96,10 @@ def _request(row: JsonObject) -> JsonObject:
 
 def _response(row: JsonObject) -> JsonObject:
     response = decoded(row.get("response"))
-    if isinstance(response, dict) and ("choices" in response or "error" in response):
+    if isinstance(response, dict) and "error" in response:
         return response
+    if isinstance(response, dict) and "choices" in response:
+        return checked(response)
     if isinstance(response, str) and row.get("status") != "failure":
         return completion({"role": "assistant", "content": response})
     if row.get("status") == "failure" or "error_str" in row:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from offramp.core.call import Call, Dialect
-from offramp.interchange.values import iso, messages_in, time_in, usage_of
+from offramp.interchange.values import checked, iso, messages_in, time_in, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,8 @@ class Pairs:
         if "dialect" not in row:
             # What offramp recorded may be no conversation: a client can send anything.
             messages_in(request["messages"], "request.messages")
-        if not isinstance(response, dict):
+            checked(response)
+        elif not isinstance(response, dict):
             raise TypeError("response has to be an object")
         counted, meta = response.get("usage"), row.get("meta") or {}
         usage = counted if isinstance(counted, dict) else {}

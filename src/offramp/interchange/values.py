@@ -99,6 +99,22 @@ def messages_in(value: object, name: str) -> list[JsonObject]:
     return value
 
 
+def checked(response: object) -> JsonObject:
+    """Check that something has the outline of a response: choices and usage, where they are there.
+
+    Raises:
+        TypeError: It has not.
+    """
+    if not isinstance(response, dict):
+        raise TypeError("response has to be an object")
+    choices, usage = response.get("choices"), response.get("usage")
+    if choices is not None and not (isinstance(choices, list) and all(isinstance(c, dict) for c in choices)):
+        raise TypeError("response.choices has to be a list of objects")
+    if usage is not None and not isinstance(usage, dict):
+        raise TypeError("response.usage has to be an object")
+    return response
+
+
 def conversation_of(call: Call) -> list[JsonObject]:
     """Return the messages of a call that is to be written in a form for conversations.
 

@@ -52,8 +52,9 @@ def recorded() -> list[Call]:
     """Every request with every response, in every dialect, as the recorder has it."""
     parser = Parser(Unmasked, b"k" * 32)
     return [
-        parser.parse(Exchange(request, response, 1_700_000_000.0, dialect=dialect))
+        parser.parse(Exchange(request, response, 1_700_000_000.0, status=status, dialect=dialect))
         for dialect in Dialect
+        for status in (200, 400)
         for request in REQUESTS
         for response in RESPONSES
     ]
