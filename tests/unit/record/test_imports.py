@@ -256,6 +256,6 @@ def test_bytes_that_are_no_text_are_a_broken_line(path: Path) -> None:
 
 
 def test_a_missing_file_or_a_folder_is_named(tmp_path: Path) -> None:
-    for missing in (tmp_path / "nowhere", tmp_path):
-        with pytest.raises(NotFound, match="There is no file"):
-            list(read_calls([missing], Same, PSEUDONYMS))
+    for path, said in ((tmp_path / "nowhere", "There is no file"), (tmp_path, "is a folder")):
+        with pytest.raises(NotFound, match=said):
+            list(read_calls([path], Same, PSEUDONYMS))
