@@ -1,17 +1,51 @@
-"""Whether two answers are the same answer, per form of output."""
+"""Whether two answers are the same answer, per form of output, and where they differ."""
 
 from __future__ import annotations
 
+import enum
 import json
-import math
-import unicodedata
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-from offramp.core.call import Answer, OutputType, decode_json
+from offramp.certify import normal
+from offramp.certify.defaults import defaults_of
+from offramp.core.call import Answer, OutputType, ToolCall, decode_json
 from offramp.core.json import canonical
 
-_MEASURABLE: Final = frozenset({OutputType.LABEL, OutputType.JSON, OutputType.TOOL_CALL})
-_AROUND: Final = "\"'` .!"
+if TYPE_CHECKING:
+    from offramp.core.json import JsonObject
+
+
+class Measure(enum.StrEnum):
+    """A sense in which two answers are the same; the value is the wording in the certificate."""
+
+    LABEL = "label, whatever its case, white space and enclosing quotes"
+    JSON = "JSON, as a value"
+    TOOLS = "tool calls, in any order"
+    TOOLS_IN_ORDER = "tool calls, in order"
+    TOOLS_LOOSE = "tool calls, in any order, up to punctuation and defaults"
+    TEXT = "text, whatever its case, white space and punctuation"
+
+
+_DEFAULTS: Final = {
+    OutputType.LABEL: Measure.LABEL,
+    OutputType.JSON: Measure.JSON,
+    OutputType.TOOL_CALL: Measure.TOOLS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place where an answer is not the teacher's.
+
+    Attributes:
+        path: Where: ``/city/name`` in JSON, ``/set_alarm/time`` in tool calls; "" is the whole answer. Items
+            of a list are ``*``. It holds names of fields and tools, never values.
+        kind: ``"missing"`` (the teacher has it), ``"extra"`` (only we have it), ``"type"`` or ``"value"``.
+    """
+
+    path: str
+    kind: str
 
 
 def measurable(output: OutputType) -> bool:
@@ -19,17 +53,16 @@ def measurable(output: OutputType) -> bool:
 
     Free text and errors cannot: nothing about them is certified.
     """
-    return output in _MEASURABLE
+    return output in _DEFAULTS
+
+
+def measure_of(output: OutputType) -> Measure | None:
+    """Return the measure that a form of output has unless another is asked for; None: not measurable."""
+    return _DEFAULTS.get(output)
 
 
 def agree(output: OutputType, ours: Answer, teacher: Answer) -> bool:
-    """Decide whether our answer is the teacher's answer.
-
-    Labels agree when their normalised text does (case, white space, enclosing quotes, a full stop at the
-    end), or when both are JSON objects with the same single field whose labels do. JSON agrees as a
-    value: key order, white space and ``1`` against ``1.0`` do not matter. Tool calls agree when the same
-    calls are made, in any order, with arguments equal as JSON; text beside them does not matter. Where
-    in doubt the answer is False, which costs coverage and never breaks a promise.
+    """Decide by the form's own measure whether our answer is the teacher's, see ``same``.
 
     Args:
         output: Form of the task's answers.
@@ -39,59 +72,142 @@ def agree(output: OutputType, ours: Answer, teacher: Answer) -> bool:
     Returns:
         True where they agree; always False where the form is not measurable.
     """
-    if output not in _MEASURABLE:
-        return False
+    measure = measure_of(output)
+    return measure is not None and same(measure, ours, teacher)
+
+
+def same(measure: Measure, ours: Answer, teacher: Answer, request: JsonObject | None = None) -> bool:
+    """Decide whether two answers are the same in a sense.
+
+    Labels are when their normalised text is (case, white space, enclosing quotes, a full stop at the end),
+    or when both are JSON objects with the same single field whose labels are. JSON is as a value: key
+    order, white space and ``1`` against ``1.0`` do not matter. Tool calls are when the same calls are made
+    with arguments equal as JSON; text beside them does not matter. They stand side by side in one answer, so
+    their order does not matter either, unless the measure says so. The loose measure takes strings up to
+    case, white space and punctuation, and an optional argument that is left out for its default. Text is
+    the same up to case, white space and punctuation. Where in doubt the answer is False, which costs
+    coverage and never breaks a promise.
+
+    Args:
+        measure: The sense.
+        ours: The specialist's answer.
+        teacher: The teacher's answer.
+        request: The request; the loose measure reads its tools' defaults.
+    """
     try:
-        return _key(output, ours) == _key(output, teacher)
+        return _key(measure, ours, request) == _key(measure, teacher, request)
     except (ValueError, RecursionError):  # one of them is no usable answer of this form
         return False
 
 
-def _key(output: OutputType, answer: Answer) -> tuple[list[str], str]:
+def differences(output: OutputType, ours: Answer, teacher: Answer) -> tuple[Difference, ...]:
+    """Tell where an answer is not the teacher's, field by field; empty where they agree.
+
+    Tool calls of the same name are compared in turn. Whatever is no usable answer of the form, and labels
+    and text, differ as a whole.
+    """
+    if agree(output, ours, teacher):
+        return ()
+    try:
+        if output is OutputType.JSON and not (ours.tool_calls or teacher.tool_calls):
+            found = _fields(normal.whole(json.loads(ours.text)), normal.whole(json.loads(teacher.text)), "")
+        elif output is OutputType.TOOL_CALL and ours.tool_calls and teacher.tool_calls:
+            found = _tools(ours.tool_calls, teacher.tool_calls)
+        else:
+            found = []
+    except (ValueError, RecursionError):
+        found = []
+    return tuple(dict.fromkeys(found)) or (Difference("", "value"),)
+
+
+def _key(measure: Measure, answer: Answer, request: JsonObject | None) -> tuple[list[str], str]:
     """Equal for equal answers.
 
     Raises:
         ValueError: The answer has not this form.
     """
-    calls = sorted(canonical(_whole([call.name, call.arguments])) for call in answer.tool_calls)
-    if output is OutputType.TOOL_CALL:
+    loose = measure is Measure.TOOLS_LOOSE
+    defaults = defaults_of(request) if loose and request is not None else {}
+    calls = [_loose(call, defaults) if loose else _strict(call) for call in answer.tool_calls]
+    calls = calls if measure is Measure.TOOLS_IN_ORDER else sorted(calls)
+    if measure in {Measure.TOOLS, Measure.TOOLS_IN_ORDER, Measure.TOOLS_LOOSE}:
         if not calls:
             raise ValueError("no tool call")
         return calls, ""
-    text = (
-        _label_key(answer.text) if output is OutputType.LABEL else canonical(_whole(json.loads(answer.text)))
-    )
+    if measure is Measure.LABEL:
+        return calls, _label_key(answer.text)
+    if measure is Measure.JSON:
+        return calls, canonical(normal.whole(json.loads(answer.text)))
+    text = normal.loose(answer.text)
+    if not text:
+        raise ValueError("no text")
     return calls, text
+
+
+def _strict(call: ToolCall) -> str:
+    return canonical(normal.whole([call.name, call.arguments]))
+
+
+def _loose(call: ToolCall, defaults: dict[str, JsonObject]) -> str:
+    given = {**defaults.get(call.name, {}), **call.arguments}
+    return canonical([call.name, normal.loose_values(given)])
 
 
 def _label_key(text: str) -> str:
     value = decode_json(text)
     if isinstance(value, dict) and len(value) == 1:
         return canonical(
-            {name: _label(held) if isinstance(held, str) else _whole(held) for name, held in value.items()}
+            {
+                name: normal.label(held) if isinstance(held, str) else normal.whole(held)
+                for name, held in value.items()
+            }
         )
     if isinstance(value, dict):
-        return canonical(_whole(value))
-    label = _label(text)
+        return canonical(normal.whole(value))
+    label = normal.label(text)
     if not label:
         raise ValueError("no label")
     return label
 
 
-def _label(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).strip(_AROUND)
+def _tools(ours: tuple[ToolCall, ...], teacher: tuple[ToolCall, ...]) -> list[Difference]:
+    """Compare calls of the same name in turn, and say which have no counterpart."""
+    found = []
+    for name in dict.fromkeys(call.name for call in (*teacher, *ours)):
+        mine, theirs = (
+            [normal.whole(call.arguments) for call in calls if call.name == name] for calls in (ours, teacher)
+        )
+        found += [Difference(f"/{name}", "missing")] * (len(theirs) - len(mine))
+        found += [Difference(f"/{name}", "extra")] * (len(mine) - len(theirs))
+        for here, there in zip(mine, theirs, strict=False):
+            found += _fields(here, there, f"/{name}")
+    return found
 
 
-def _whole(value: Any) -> Any:
-    """Make whole floats integers, all the way down.
+def _fields(ours: Any, teacher: Any, path: str) -> list[Difference]:
+    if canonical(ours) == canonical(teacher):
+        return []
+    if isinstance(ours, dict) and isinstance(teacher, dict):
+        found = []
+        for name in sorted({*ours, *teacher}):
+            inside = f"{path}/{name}"
+            if name not in ours:
+                found.append(Difference(inside, "missing"))
+            elif name not in teacher:
+                found.append(Difference(inside, "extra"))
+            else:
+                found += _fields(ours[name], teacher[name], inside)
+        return found
+    if isinstance(ours, list) and isinstance(teacher, list):
+        found = [one for pair in zip(ours, teacher, strict=False) for one in _fields(*pair, f"{path}/*")]
+        found += [Difference(f"{path}/*", "missing")] * (len(teacher) > len(ours))
+        return found + [Difference(f"{path}/*", "extra")] * (len(ours) > len(teacher))
+    alike = _kind(ours) == _kind(teacher)
+    return [Difference(path, "value" if alike else "type")]
 
-    Raises:
-        ValueError: A number is not finite, which JSON cannot hold.
-    """
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError("a number is not finite")
-        return int(value) if value.is_integer() else value
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    return [_whole(item) for item in value] if isinstance(value, list) else value
+
+def _kind(value: Any) -> str:
+    """Name a JSON type; all numbers are of one."""
+    if isinstance(value, bool) or value is None:
+        return str(type(value))
+    return "number" if isinstance(value, int | float) else type(value).__name__

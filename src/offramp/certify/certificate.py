@@ -93,7 +93,7 @@ def certify_group(
     if not versions:
         raise BadInput("A group certificate was asked for no task; it takes one or more.")
     _check_parts(set(versions), validation, calibration)
-    drawing = draw_group(frozenset(versions), validation, terms, len(set(calibration.session)))
+    drawing = draw_group(frozenset(versions), validation, terms.tested, len(set(calibration.session)))
     evidence = _Evidence(tuple(sorted(versions)), validation, calibration, drawing, terms)
     return _issue("group", dict(versions), specialist, evidence)
 
@@ -120,14 +120,14 @@ class _Evidence:
 def _issue(scope: str, versions: dict[str, str], specialist: str, evidence: _Evidence) -> Certificate:
     """Run the tests, once, and write down what came out."""
     terms, calibration, tasks = evidence.terms, evidence.calibration, evidence.tasks
-    sessions = len(set(calibration.session))
-    exam = prepare(evidence.validation, evidence.drawing, terms, sessions)
-    outcome = sit(exam, calibration, terms.alpha, terms.delta)
+    sessions, tested = len(set(calibration.session)), terms.tested
+    exam = prepare(evidence.validation, evidence.drawing, tested, sessions)
+    outcome = sit(exam, calibration, tested.alpha, tested.delta)
     strictest = float(exam.curve.thresholds[0]) if outcome.tested else np.inf
     at = strictest if outcome.threshold is None else outcome.threshold
     missing = None
     if outcome.threshold is None:
-        needed = units_needed(exam, calibration, terms.alpha, terms.delta)
+        needed = units_needed(exam, calibration, tested.alpha, tested.delta)
         missing = None if needed is None else max(needed - outcome.n, 1)
     return Certificate(
         scope=scope,
@@ -143,7 +143,7 @@ def _issue(scope: str, versions: dict[str, str], specialist: str, evidence: _Evi
         errors=outcome.errors,
         coverage=outcome.answered / outcome.n if outcome.n else 0.0,
         risk=outcome.risk,
-        risk_upper=outcome.risk_upper,
+        risk_upper=_true(outcome.risk_upper, terms),
         members=tuple(_member(task, evidence, at) for task in tasks),
         mix=mix(calibration.task),
         mix_tolerance=terms.mix_tolerance,
@@ -153,6 +153,9 @@ def _issue(scope: str, versions: dict[str, str], specialist: str, evidence: _Evi
         risk_per_call=_plain_risk(evidence, at),
         cap=evidence.drawing.cap,
         sessions=sessions,
+        measure=terms.measure,
+        asked=terms.asked,
+        self_agreement=terms.self_agreement,
     )
 
 
@@ -166,7 +169,7 @@ def _check_parts(tasks: set[str], validation: ScoredCalls, calibration: ScoredCa
 
 def _member(task: str, evidence: _Evidence, threshold: float) -> Member:
     """Count a member on its own calls, as its own certificate would; nobody is held back there."""
-    terms, drawing = evidence.terms, evidence.drawing
+    terms, drawing = evidence.terms.tested, evidence.drawing
     validation, calibration = (part.of_task(task) for part in (evidence.validation, evidence.calibration))
     floor = drawing.floors.get(task, 0.0)
     alone = drawing_for(validation, terms)
@@ -182,11 +185,16 @@ def _member(task: str, evidence: _Evidence, threshold: float) -> Member:
         answered=outcome.answered,
         errors=outcome.errors,
         risk=outcome.risk,
-        risk_upper=outcome.risk_upper,
+        risk_upper=_true(outcome.risk_upper, evidence.terms),
         deferred=task in drawing.deferred,
         calls_needed=None if needed is None else max(needed - outcome.n, 0),
         floor=floor,
     )
+
+
+def _true(risk: float, terms: Terms) -> float:
+    """Carry a bound on the risk that a judge sees over to the true risk."""
+    return min(risk / (1.0 - terms.judge_missed), 1.0)
 
 
 def _plain_risk(evidence: _Evidence, threshold: float) -> float:
@@ -206,15 +214,21 @@ def _reason(outcome: Outcome, evidence: _Evidence, missing: int | None) -> str:
     alpha, sure = _percent(terms.alpha), _percent(1.0 - terms.delta)
     unit = "call" if drawing.unit is Unit.EVERY else "unit"
     counted = f"{outcome.errors} of {outcome.answered} answered {unit}s disagreed"
+    noise = ""
+    if terms.asked is not None and terms.self_agreement is not None and terms.asked < terms.alpha:
+        noise = (
+            f" The teacher agrees with itself on {_percent(terms.self_agreement)} of repeated requests, so "
+            f"{alpha} was tested, not {_percent(terms.asked)}."
+        )
     if outcome.threshold is not None:
         covered = _percent(outcome.answered / outcome.n)
-        return f"Risk at most {alpha} at confidence {sure}: {counted}, at a coverage of {covered}."
+        return f"Risk at most {alpha} at confidence {sure}: {counted}, at a coverage of {covered}.{noise}"
     if not outcome.tested:
         return "Keep the LLM: validation calls leave no threshold to test (none, or all of them deferred)."
-    reach = f"the risk may be {_percent(outcome.risk_upper)}, above {alpha}"
+    reach = f"the risk may be {_percent(_true(outcome.risk_upper, terms))}, above {alpha}"
     needed = f"about {missing} more {unit}s could certify at the present risk"
     ahead = needed if missing else "the present risk is too high at every threshold"
-    return f"Keep the LLM: {counted} at the strictest threshold, so {reach}; {ahead}."
+    return f"Keep the LLM: {counted} at the strictest threshold, so {reach}; {ahead}.{noise}"
 
 
 def _percent(share: float) -> str:

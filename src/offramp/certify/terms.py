@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from offramp.certify.bounds import check_share
@@ -26,7 +26,12 @@ class Terms:
         step: Distance of neighbouring thresholds in validation coverage.
         min_answered: Answered validation calls from which a member's point risk decides whether it is
             within alpha.
-        seed: For drawing one call per session.
+        seed: For drawing one call per session, and for the order in which sessions are bet on.
+        measure: What agreement means here, for the certificate.
+        asked: The alpha that was asked for, where the teacher's self-agreement made it a larger one.
+        self_agreement: How often the teacher agrees with itself, where that is known.
+        judge_missed: Bound on the share of disagreements that the judge who decided the losses misses, at
+            half of delta; 0 where no judge was needed.
     """
 
     alpha: float = 0.05
@@ -36,10 +41,24 @@ class Terms:
     step: float = STEP
     min_answered: int = 10
     seed: int = 0
+    measure: str = ""
+    asked: float | None = None
+    self_agreement: float | None = None
+    judge_missed: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("alpha", "delta", "mix_tolerance", "step"):
             check_share(name, getattr(self, name))
+        if not 0.0 <= self.judge_missed < 1.0:
+            raise BadInput(f"judge_missed is {self.judge_missed}; it must be 0 or more, and below 1.")
+
+    @property
+    def tested(self) -> Terms:
+        """The terms that losses have to meet: a judge's misses make alpha smaller, and cost half of delta."""
+        if not self.judge_missed:
+            return self
+        alpha, delta = self.alpha * (1.0 - self.judge_missed), self.delta / 2.0
+        return replace(self, alpha=alpha, delta=delta, judge_missed=0.0)
 
 
 def spend(delta: float, tasks: int, round_: int) -> float:

@@ -74,6 +74,9 @@ class Certificate:
             a point estimate beside ``risk``, which counts units.
         cap: What a session counts as at most: of a longer one each call weighs less.
         sessions: Calibration sessions, which are what is independent.
+        measure: What agreement means, see ``certify.agreement.Measure``, or whose judgement it is.
+        asked: The alpha that was asked for, where the teacher's self-agreement made it ``alpha``.
+        self_agreement: How often the teacher agrees with itself, where that is known.
     """
 
     scope: str
@@ -99,6 +102,9 @@ class Certificate:
     risk_per_call: float = 0.0
     cap: int = 1
     sessions: int = 0
+    measure: str = ""
+    asked: float | None = None
+    self_agreement: float | None = None
 
     @property
     def holds(self) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offramp.certify.agreement import agree, measurable
+from offramp.certify.agreement import Difference, Measure, agree, differences, measurable, measure_of, same
 from offramp.core.call import Answer, OutputType, ToolCall
 
 if TYPE_CHECKING:
@@ -176,3 +176,149 @@ def test_tool_calls_disagree_where_any_part_differs(ours: Answer, teacher: Answe
 )
 def test_agreement_is_symmetric(output: OutputType, left: str, right: str) -> None:
     assert agree(output, text(left), text(right)) == agree(output, text(right), text(left))
+
+
+def test_every_measurable_form_has_a_measure() -> None:
+    assert {output for output in OutputType if measure_of(output)} == {o for o in OutputType if measurable(o)}
+
+
+def test_order_matters_only_where_the_measure_says_so() -> None:
+    ours, teacher = tools(call("open"), call("close")), tools(call("close"), call("open"))
+    assert same(Measure.TOOLS, ours, teacher)
+    assert not same(Measure.TOOLS_IN_ORDER, ours, teacher)
+    assert same(Measure.TOOLS_IN_ORDER, ours, ours)
+
+
+@pytest.mark.parametrize(
+    ("ours", "teacher", "alike"),
+    [
+        ("New York, NY", "new york ny", True),
+        ("it's", 'it"s', True),
+        ("GPT-4", "gpt4", True),
+        ("sci-fi", "Sci Fi", True),
+        ("Hello.", "hello", True),
+        ("1.5", "15", False),
+        ("-5", "5", False),
+        ("2 3", "23", False),
+        ("Room 5", "room5", True),
+        ("2024-01-02", "20240102", False),
+        ("Paris", "London", False),
+        ("1", 1, False),
+        (True, 1, False),
+        (2.0, 2, True),
+        (["A b"], ["ab"], True),
+        ({"City": "a"}, {"city": "a"}, False),
+    ],
+)
+def test_the_loose_measure_takes_strings_up_to_case_space_and_punctuation(
+    ours: object, teacher: object, alike: bool
+) -> None:
+    pair = tools(call("f", x=ours)), tools(call("f", x=teacher))
+    assert same(Measure.TOOLS_LOOSE, *pair) == alike
+    assert not alike or not agree(OutputType.TOOL_CALL, *pair) or ours == teacher
+
+
+def offering(**properties: JsonObject) -> JsonObject:
+    schema = {"type": "object", "properties": properties, "required": ["must"]}
+    return {"tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "default"),
+    [
+        ({"type": "string", "default": "en"}, "EN"),
+        ({"type": "integer", "default": 3}, 3.0),
+        ({"type": "string", "description": "Language. Default is 'en'."}, "en"),
+        ({"type": "string", "description": 'The unit (defaults to "km/h").'}, "km/h"),
+        ({"type": "integer", "description": "Page size, default: 10."}, 10),
+        ({"type": "number", "description": "Defaults to 0.5"}, 0.5),
+        ({"type": "boolean", "description": "Default is False."}, False),
+    ],
+)
+def test_the_loose_measure_takes_an_argument_left_out_for_its_default(
+    schema: JsonObject, default: object
+) -> None:
+    request = offering(must={"type": "string"}, opt=schema)
+    bare, full = tools(call("f", must="a")), tools(call("f", must="a", opt=default))
+    assert same(Measure.TOOLS_LOOSE, bare, full, request)
+    assert same(Measure.TOOLS_LOOSE, full, bare, request)
+    assert not same(Measure.TOOLS_LOOSE, bare, full)
+    assert not same(Measure.TOOLS, bare, full, request)
+    assert not same(Measure.TOOLS_LOOSE, bare, tools(call("f", must="a", opt="other")), request)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        offering(must={"type": "string", "default": "x"}),
+        offering(opt={"type": "integer", "description": "Default is the screen's width."}),
+        offering(opt={"type": "string"}),
+        offering(opt={}) | {"tools": [{"function": {"name": "f", "parameters": []}}]},
+        {"tools": [{"function": {"name": "f", "parameters": {"properties": {"opt": 3}}}}]},
+    ],
+)
+def test_where_no_default_is_known_leaving_out_is_a_difference(request_: JsonObject) -> None:
+    for argument in ("must", "opt"):
+        assert not same(Measure.TOOLS_LOOSE, tools(call("f")), tools(call("f", **{argument: "x"})), request_)
+
+
+@pytest.mark.parametrize(
+    ("ours", "teacher", "alike"),
+    [("Hello, world!", "hello world", True), ("yes", "no", False), ("", "", False), ("...", "...", False)],
+)
+def test_text_may_be_measured_up_to_case_space_and_punctuation(ours: str, teacher: str, alike: bool) -> None:
+    assert same(Measure.TEXT, text(ours), text(teacher)) == alike
+
+
+@given(st.sampled_from(list(Measure)), ARGUMENTS, ARGUMENTS)
+def test_every_measure_is_symmetric_and_loose_ones_only_add(
+    measure: Measure, left: JsonObject, right: JsonObject
+) -> None:
+    ours, theirs = (Answer(json.dumps(one), (ToolCall("f", one),)) for one in (left, right))
+    assert same(measure, ours, theirs) == same(measure, theirs, ours)
+    if same(Measure.TOOLS_IN_ORDER, ours, theirs):
+        assert same(Measure.TOOLS, ours, theirs)
+    if same(Measure.TOOLS, ours, theirs):
+        assert same(Measure.TOOLS_LOOSE, ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("ours", "teacher", "found"),
+    [
+        ('{"a": 1, "b": "x"}', '{"a": 1.0, "b": "y"}', [("/b", "value")]),
+        ('{"a": 1}', '{"a": "1"}', [("/a", "type")]),
+        ('{"a": true}', '{"a": 1}', [("/a", "type")]),
+        ('{"a": {"b": 1, "d": 0}}', '{"a": {"b": 1, "c": 2}}', [("/a/c", "missing"), ("/a/d", "extra")]),
+        ("[1, 2, 3]", "[1, 3]", [("/*", "value"), ("/*", "extra")]),
+        ('{"a": [{"n": 1}]}', '{"a": [{"n": 2}, {"n": 3}]}', [("/a/*/n", "value"), ("/a/*", "missing")]),
+        ("[]", "{}", [("", "type")]),
+        ("broken", "{}", [("", "value")]),
+        ("1", "1", []),
+    ],
+)
+def test_json_answers_differ_in_named_fields(ours: str, teacher: str, found: list[tuple[str, str]]) -> None:
+    expected = {Difference(*one) for one in found}
+    assert set(differences(OutputType.JSON, text(ours), text(teacher))) == expected
+
+
+def test_tool_calls_differ_in_tools_and_arguments() -> None:
+    ours = tools(call("f", a=1), call("f", a=2), call("h"))
+    teacher = tools(call("f", a=1.0), call("f", a=3), call("g"))
+    assert set(differences(OutputType.TOOL_CALL, ours, teacher)) == {
+        Difference("/f/a", "value"),
+        Difference("/g", "missing"),
+        Difference("/h", "extra"),
+    }
+    assert differences(OutputType.TOOL_CALL, tools(), teacher) == (Difference("", "value"),)
+
+
+@given(st.sampled_from([OutputType.JSON, OutputType.TOOL_CALL, OutputType.LABEL]), ARGUMENTS, ARGUMENTS)
+def test_answers_differ_somewhere_exactly_where_they_disagree(
+    output: OutputType, left: JsonObject, right: JsonObject
+) -> None:
+    tool = output is OutputType.TOOL_CALL
+    ours, theirs = (
+        Answer("" if tool else json.dumps(one), (ToolCall("f", one),) if tool else ())
+        for one in (left, right)
+    )
+    assert (not differences(output, ours, theirs)) == agree(output, ours, theirs)

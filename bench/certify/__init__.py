@@ -1,0 +1,1 @@
+"""Do the certificates hold? Simulations in which the true risk is known."""

@@ -1,0 +1,98 @@
+"""Gates that certify a threshold, or only say so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from offramp.certify.betting import Expected, SessionCounts, rejects
+from offramp.certify.exam import Exam, prepare_sessions
+from offramp.certify.sessions import CHUNK, session_counts
+from offramp.certify.terms import Terms
+from offramp.certify.threshold import candidates, measure, run_sequence, sequence
+from offramp.certify.units import Drawing, Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.certify.worlds import Sample
+
+DELTA = 0.05
+
+
+def certified(
+    pairs: Sequence[tuple[Sample, Sample]], alpha: float, rng: np.random.Generator
+) -> list[float | None]:
+    """What offramp certifies for each pair of validation and calibration calls."""
+    if pairs[0][0].cap == 1:
+        return [_drawn(validation, calibration, alpha, rng) for validation, calibration in pairs]
+    drawing, terms = Drawing(Unit.EVERY, cap=pairs[0][0].cap), Terms(alpha=alpha, delta=DELTA)
+    exams = [prepare_sessions(one.whole, drawing, terms, other.sessions) for one, other in pairs]
+    return _bet([calibration for _, calibration in pairs], exams, alpha)
+
+
+def one_a_session(
+    validation: Sample, calibration: Sample, alpha: float, rng: np.random.Generator
+) -> float | None:
+    """One call a session, whatever sessions are like: another promise, and no bound for a share of calls."""
+    return _drawn(validation, calibration, alpha, rng)
+
+
+def every_row(validation: Sample, calibration: Sample, alpha: float) -> float | None:
+    """The exact test, counting every call as if calls were independent."""
+    thresholds = sequence(validation.rows, alpha, len(calibration.loss))
+    return run_sequence(measure(calibration.rows, thresholds), alpha, DELTA).threshold
+
+
+def tuned(validation: Sample, alpha: float) -> float | None:
+    """The loosest threshold whose validation risk is at most alpha; no bound."""
+    curve = measure(validation.rows, candidates(validation.rows))
+    good = np.flatnonzero(curve.errors <= alpha * curve.answered)
+    return float(curve.thresholds[good[-1]]) if len(good) else None
+
+
+def checked(threshold: float | None, calibration: Sample, alpha: float) -> float | None:
+    """A tuned threshold, kept where the calibration risk is at most alpha as well; still no bound."""
+    if threshold is None:
+        return None
+    curve = measure(calibration.rows, np.array([threshold]))
+    answered, errors = float(curve.answered[0]), float(curve.errors[0])
+    return threshold if answered and errors <= alpha * answered else None
+
+
+def _drawn(validation: Sample, calibration: Sample, alpha: float, rng: np.random.Generator) -> float | None:
+    units = calibration.drawn(rng)
+    thresholds = sequence(validation.drawn(rng), alpha, len(units.weight))
+    return run_sequence(measure(units, thresholds), alpha, DELTA).threshold
+
+
+def _bet(samples: Sequence[Sample], exams: Sequence[Exam], alpha: float) -> list[float | None]:
+    """Do what ``exam.sit`` does, for many repeats at a time."""
+    passed, running = np.zeros(len(exams), dtype=np.intp), list(range(len(exams)))
+    for start in range(0, max(len(exam.forecasts) for exam in exams), CHUNK):
+        running = [row for row in running if start < len(exams[row].forecasts) and passed[row] == start]
+        if not running:
+            break
+        found = rejects(*_stacked([(samples[row], exams[row]) for row in running], start), alpha, DELTA)
+        for row, tests in zip(running, found, strict=True):
+            most = min(CHUNK, len(exams[row].forecasts) - start)
+            passed[row] = start + (most if tests[:most].all() else int(np.argmin(tests[:most])))
+    return [
+        float(exam.curve.thresholds[passes - 1]) if passes else None
+        for exam, passes in zip(exams, passed.tolist(), strict=True)
+    ]
+
+
+def _stacked(pairs: Sequence[tuple[Sample, Exam]], start: int) -> tuple[SessionCounts, Expected]:
+    """Count at the same stretch of each repeat's thresholds; short ones repeat their last threshold."""
+    counts, means, clumps = [], [], []
+    for sample, exam in pairs:
+        assert exam.expected is not None, "whole sessions have expectations"
+        rows = np.minimum(np.arange(start, start + CHUNK), len(exam.forecasts) - 1)
+        counts.append(session_counts(sample.whole, exam.curve.thresholds[rows]))
+        means.append(exam.expected.answered[rows])
+        clumps.append(exam.expected.clump[rows])
+    answered, errors = (np.stack([getattr(one, name) for one in counts]) for name in ("answered", "errors"))
+    stacked = SessionCounts(answered, errors, counts[0].longest)
+    return stacked, Expected(np.stack(means), np.stack(clumps))
