@@ -10,6 +10,7 @@ import pytest
 
 from offramp.app.decisions import decisions
 from offramp.app.summary import summarise
+from offramp.certify.agreement import Measure
 from offramp.config import Settings
 from offramp.core.errors import BadInput, NotFound
 from offramp.loop import state
@@ -109,6 +110,7 @@ def test_a_label_task_is_certified_and_goes_live(world: World) -> None:
     assert conversion.certificate is not None
     assert conversion.certificate.risk_upper <= ALPHA
     assert conversion.certificate.delta == pytest.approx(DELTA / 2)
+    assert conversion.certificate.measure == Measure.LABEL
     (deployment,) = state.promote(world.store)
     assert state.deployments(world.store) == [deployment]
     assert deployment.specialist == conversion.specialist
@@ -166,6 +168,7 @@ def test_a_group_defers_the_member_that_guesses(world: World) -> None:
     (deployment,) = state.promote(world.store, conversion.unit.tasks[0].id)
     assert set(deployment.tasks) == {task.id for task in conversion.unit.tasks} - {fog}
     assert deployment.scope == "group"
+    assert any("steer" in where for where in conversion.fields)
     assert sum(deployment.mix.values()) == pytest.approx(1.0)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from offramp.certify.agreement import measure_of
 from offramp.certify.bounds import interval
 from offramp.certify.certificate import certify_group, certify_task
 from offramp.certify.reliability import reliability
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from offramp.select import Unit
 
     Say = Callable[[str], None]
+
+_FIELDS: Final = 20
+"""Places where answers differ that are kept, the most frequent ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Conversion:
         curve: Risk against coverage on calibration calls.
         seconds: Seconds by step.
         seconds_per_call: Measured seconds of one answer, in batches, on the calibration calls.
+        fields: Where answers to calibration calls differ from the teacher's, and in how many calls.
     """
 
     unit: Unit
@@ -83,6 +89,7 @@ class Conversion:
     curve: tuple[JsonObject, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     seconds_per_call: float = 0.0
+    fields: dict[str, int] = field(default_factory=dict)
 
     @property
     def certified(self) -> bool:
@@ -145,7 +152,8 @@ def _convert(
     chosen = next(trial for trial in explained if trial.kind == chosen.kind)
     say(f"  {unit.name}: {chosen.kind} {chosen.verdict}")
     started = time.perf_counter()
-    terms = Terms(alpha=goal.alpha, delta=delta, seed=goal.seed)
+    measure = measure_of(unit.output) or ""
+    terms = Terms(alpha=goal.alpha, delta=delta, seed=goal.seed, measure=measure)
     looking()
     proven = _proven(unit, dataset, winner, terms)
     certificate = proven.certificate
@@ -164,6 +172,7 @@ def _convert(
         proven.curve,
         seconds,
         seconds["certify"] / max(1, len(_part(dataset, "calibration", chosen.kind))),
+        proven.fields,
     )
 
 
@@ -268,6 +277,7 @@ class _Proven:
     certificate: Certificate
     reliability: tuple[JsonObject, ...]
     curve: tuple[JsonObject, ...]
+    fields: dict[str, int]
 
 
 def _proven(unit: Unit, dataset: Dataset, winner: _Candidate, terms: Terms) -> _Proven:
@@ -290,6 +300,7 @@ def _proven(unit: Unit, dataset: Dataset, winner: _Candidate, terms: Terms) -> _
         certificate,
         tuple(asdict(found) for found in bins),
         tuple(_curve(calibrated, scores.loss)),
+        dict(Counter(where for call in scores.differing for where in call).most_common(_FIELDS)),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from offramp.certify.agreement import agree
+from offramp.certify.agreement import differences
 from offramp.certify.calibrator import LogisticCalibrator
 from offramp.engine.specialist import TaskRequest
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from offramp.core.call import Answer, OutputType
     from offramp.core.dataset import Item
     from offramp.core.json import JsonObject
     from offramp.engine.specialist import Considered, Specialist
@@ -35,12 +36,15 @@ class Scores:
         similarity: To the nearest training call, shape (calls,).
         answered: Whether it had any valid answer, shape (calls,).
         loss: 1.0 where its answer disagrees with the teacher's or is missing, shape (calls,).
+        differing: Of each call, where its answer is not the teacher's ("/city value"); none where they
+            agree, or where there is no answer.
     """
 
     features: NDArray[np.float64]
     similarity: NDArray[np.float64]
     answered: NDArray[np.bool_]
     loss: NDArray[np.float64]
+    differing: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -57,11 +61,18 @@ def score(
         progress(len(considered))
     cards = specialist.card.tasks
     features, similarity, answered = columns(considered)
-    loss = [
-        0.0 if seen.answer is not None and agree(cards[row.task].output, seen.answer, row.answer) else 1.0
+    differing = tuple(
+        () if seen.answer is None else _differing(cards[row.task].output, seen.answer, row.answer)
         for seen, row in zip(considered, rows, strict=True)
+    )
+    loss = [
+        float(seen.answer is None or bool(where)) for seen, where in zip(considered, differing, strict=True)
     ]
-    return Scores(features, similarity, answered, np.array(loss, np.float64))
+    return Scores(features, similarity, answered, np.array(loss, np.float64), differing)
+
+
+def _differing(output: OutputType, ours: Answer, teacher: Answer) -> tuple[str, ...]:
+    return tuple(f"{one.path} {one.kind}".strip() for one in differences(output, ours, teacher))
 
 
 def columns(

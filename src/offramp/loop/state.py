@@ -128,6 +128,7 @@ def encode(conversion: Conversion) -> JsonObject:
         "curve": list(conversion.curve),
         "seconds": conversion.seconds,
         "seconds_per_call": conversion.seconds_per_call,
+        "fields": conversion.fields,
     }
 
 

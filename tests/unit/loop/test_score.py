@@ -53,6 +53,7 @@ def test_loss_is_disagreement_or_no_answer() -> None:
     assert found.answered.tolist() == [True, True, False]
     assert found.features.tolist() == [[3.0], [2.0], [0.0]]
     assert found.similarity.tolist() == [0.5] * 3
+    assert found.differing == ((), ("value",), ())
 
 
 def test_no_calls_have_no_scores() -> None:
