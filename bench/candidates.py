@@ -13,18 +13,20 @@ all, before any threshold.
 from __future__ import annotations
 
 import argparse
+import gzip
+import json
 import statistics
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from discover import read
 
 from offramp.app import build
 from offramp.app.models import base_shape
 from offramp.config import load
+from offramp.core.call import Call
 from offramp.core.errors import OfframpError
 from offramp.curate.curate import curate
 from offramp.demo import traffic
@@ -77,7 +79,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="read about this many calls of each file, the first ones")
     parser.add_argument("--device", default="cpu-laptop", help="device of the cost model")
     arguments = parser.parse_args()
-    calls = [call for path in arguments.files for call, _ in read(path)[: arguments.limit]]
+    calls = [call for path in arguments.files for call in read(path)[: arguments.limit]]
     discovery = discover(calls)
     device = find_device(arguments.device)
     print(HEAD)
@@ -91,6 +93,18 @@ def main() -> None:
             for kind in arguments.kinds.split(","):
                 line(kind, brief, workshop, site)
         app.close()
+
+
+def read(path: Path) -> list[Call]:
+    """Read one file of recorded calls: ``request``, ``response``, and where known ``session`` and ``ts``."""
+    calls = []
+    with gzip.open(path, "rt") as file:
+        for number, text in enumerate(file):
+            row = json.loads(text)
+            at = datetime.fromisoformat(row["ts"]).timestamp() if row.get("ts") else float(number)
+            session = str(row.get("session") or row["id"])
+            calls.append(Call(row["id"], at, session, "", row["request"], row["response"]))
+    return calls
 
 
 def line(kind: str, brief: Brief, workshop: Workshop, site: Site) -> None:
