@@ -12,6 +12,7 @@ import pytest
 
 from offramp.app import build
 from offramp.app.decisions import decisions
+from offramp.app.money import make_plan
 from offramp.app.specialists import LiveSpecialists
 from offramp.config import Settings
 from offramp.core.call import answer_of
@@ -121,6 +122,11 @@ def test_a_cheaper_model_is_certified_for_what_it_is_sure_of(provider: Provider,
     assert {request["model"] for request in provider.asked} == {CHEAPER}
     assert provider.keys == {"Bearer sk-ours"}
     (deployment,) = state.promote(app.store)
+    planned = make_plan(app.store, settings)
+    assert planned is not None
+    assert (planned.replicas, planned.costs.device) == (0, 0.0)
+    # Every call is asked about, the deferred ones too.
+    assert planned.costs.billed == pytest.approx(tried.usd_per_1000 / 1000 * planned.costs.calls, rel=0.01)
     live = LiveSpecialists(app, [deployment.specialist])
     asked = len(provider.asked)
     (task,) = deployment.tasks

@@ -113,7 +113,7 @@ def _candidates(conversion: JsonObject, settings: Settings, known: set[str]) -> 
     certificate = conversion["certificate"]
     kind = conversion["chosen"]["kind"]
     folder = settings.specialists_path / conversion["specialist"]
-    lora = kind == "lora"
+    lora, hosted = kind == "lora", kind == "cheaper"
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return [
         Candidate(
@@ -126,8 +126,10 @@ def _candidates(conversion: JsonObject, settings: Settings, known: set[str]) -> 
             rank=_rank(folder) if lora else 0,
             prompt_tokens=_PROMPT_TOKENS if lora else None,
             completion_tokens=_COMPLETION_TOKENS if lora else None,
-            seconds_per_call=conversion["seconds_per_call"],
-            memory_bytes=size + _ENCODER_BYTES,
+            # A provider's model takes no time of the device, and bills each call.
+            seconds_per_call=0.0 if hosted else conversion["seconds_per_call"],
+            memory_bytes=0 if hosted else size + _ENCODER_BYTES,
+            usd_per_call=conversion["chosen"]["usd_per_1000"] / 1000 if hosted else 0.0,
             training_seconds=conversion["seconds"].get("train", 0.0),
         )
         for member in certificate["members"]

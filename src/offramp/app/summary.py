@@ -175,6 +175,7 @@ def _result(task: Task, conversion: JsonObject | None, unseen: Unseen | None) ->
     facts["candidates"] = {t["kind"]: t["agreement"] for t in conversion["trials"] if not t["note"]}
     facts["untried"] = {t["kind"]: t["note"] for t in conversion["trials"] if t["note"]}
     facts["candidate"] = conversion["chosen"]["kind"]
+    facts["choice"] = conversion["chosen"].get("verdict", "")
     certificate = conversion["certificate"]
     if certificate is None:
         return TaskResult(

@@ -58,9 +58,10 @@ class Costs:
         kept: With offramp: tasks that stay with the teacher.
         deferred: Calls that specialists hand back to the teacher.
         audits: Answered calls that the teacher is asked as well.
+        billed: What providers bill for cheaper models.
         device: The devices, used or not.
         device_used: Of that, the time in use.
-        with_offramp: ``kept + deferred + audits + device``.
+        with_offramp: ``kept + deferred + audits + billed + device``.
         training_once: Spent once.
         saving: ``llm_only - with_offramp``; below 0 it costs more.
         payback_days: Days until the saving has repaid training; None: never.
@@ -79,6 +80,7 @@ class Costs:
     kept: float
     deferred: float
     audits: float
+    billed: float
     device: float
     device_used: float
     with_offramp: float
@@ -104,12 +106,13 @@ class _Totals:
     kept: float
     deferred: float
     audits: float
+    billed: float
     busy_s: float
 
     @property
     def avoided(self) -> float:
-        """USD that the teacher no longer costs."""
-        return self.llm_only - self.kept - self.deferred - self.audits
+        """USD that the teacher no longer costs, less what cheaper models do."""
+        return self.llm_only - self.kept - self.deferred - self.audits - self.billed
 
 
 def call_price(traffic: Traffic, task: TaskTraffic, prices: Prices) -> float:
@@ -165,6 +168,7 @@ def estimate_costs(
         kept=totals.kept,
         deferred=totals.deferred,
         audits=totals.audits,
+        billed=totals.billed,
         device=device_usd,
         device_used=totals.busy_s * device.price_per_hour / 3600,
         with_offramp=totals.llm_only - saving,
@@ -185,7 +189,7 @@ def _totals(
 ) -> _Totals:
     by_task = {candidate.task: candidate for candidate in candidates}
     scale = DAYS / traffic.days
-    llm_only = kept = deferred = audits = busy_s = 0.0
+    llm_only = kept = deferred = audits = billed = busy_s = 0.0
     for task in traffic.tasks:
         calls = task.calls * scale
         price = call_price(traffic, task, prices)
@@ -196,8 +200,9 @@ def _totals(
             continue
         deferred += calls * (1 - candidate.coverage) * price
         audits += calls * candidate.coverage * candidate.audit_share * price
+        billed += calls * candidate.usd_per_call
         busy_s += calls * seconds[task.task]
-    return _Totals(traffic.calls * scale, llm_only, kept, deferred, audits, busy_s)
+    return _Totals(traffic.calls * scale, llm_only, kept, deferred, audits, billed, busy_s)
 
 
 def _training(candidates: tuple[Candidate, ...], device: Device) -> float:

@@ -149,9 +149,10 @@ def plan(traffic: Traffic, candidates: tuple[Candidate, ...], device: Device, pr
     standing = _standing(candidates, engine)
     batch = _largest_batch(served, device, room=device.memory - standing.total)
     busy = sum(item.rate * item.time(device, batch).device_s for item in served)
-    replicas = max(1, math.ceil(busy / device.utilisation_cap)) if served else 0
+    needed = any(item.candidate.needs_device for item in served)
+    replicas = max(1, math.ceil(busy / device.utilisation_cap)) if needed else 0
     concurrency, latency = _in_system(served, device, replicas=replicas, largest=batch)
-    planned = poisson_quantile(concurrency, 1 - OVERFLOW) if served else 0
+    planned = poisson_quantile(concurrency, 1 - OVERFLOW) if needed else 0
     memory = _with_kv(standing, served, planned)
     costs = estimate_costs(
         traffic,

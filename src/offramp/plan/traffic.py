@@ -97,6 +97,7 @@ class Candidate:
         seconds_per_call: Measured device seconds per call; None takes the roofline (needs a base).
         memory_bytes: Memory besides base and adapter.
         training_seconds: Device seconds that its training took, once.
+        usd_per_call: What a provider bills for asking it about one call, answered or not.
         training_usd: Money spent on training beside the device (labels asked of the teacher), once.
     """
 
@@ -113,6 +114,12 @@ class Candidate:
     memory_bytes: int = 0
     training_seconds: float = 0.0
     training_usd: float = 0.0
+    usd_per_call: float = 0.0
+
+    @property
+    def needs_device(self) -> bool:
+        """Whether anything of it runs on a device of one's own; a provider's model does not."""
+        return self.base is not None or bool(self.seconds_per_call) or self.memory_bytes > 0
 
     def __post_init__(self) -> None:
         for name in ("coverage", "audit_share"):

@@ -145,7 +145,7 @@ def _live_cells(task: TaskResult) -> tuple[object, ...]:
         _two(percent(task.coverage, digits=0), of),
         _certified(task),
         _realised(task.disagreements_unseen, task.answered_unseen, task.realised_risk, task.realised),
-        bounded(task.reason, _SENTENCE),
+        join(bounded(task.reason, _SENTENCE), _small(shorten(task.choice, _SENTENCE))),
     )
 
 

@@ -22,6 +22,7 @@ def cost_bars(costs: Costs) -> Markup:
         ("kept", costs.kept, "tasks kept on the LLM"),
         ("deferred", costs.deferred, "calls handed back"),
         ("audit", costs.audits, "audits"),
+        *([("billed", costs.billed, "cheaper models, as billed")] if costs.billed else []),
         ("device", costs.device, "device, idle time included"),
         ("training", costs.training_once, "training, once"),
     )
@@ -52,7 +53,7 @@ def cost_bars(costs: Costs) -> Markup:
         description=f"LLM alone {usd(costs.llm_only)}; with offramp {usd(costs.with_offramp)}{once}: "
         + ", ".join(f"{meaning} {usd(amount)}" for _, amount, meaning in parts)
         + ".",
-        height=212,
+        height=212 + 18 * (len(parts) - 5),
     )
 
 
@@ -61,7 +62,7 @@ def break_even_chart(costs: Costs) -> Markup | None:
     if costs.calls <= 0 or costs.llm_only <= 0 or costs.device <= 0:
         return None
     rate = costs.llm_only / costs.calls
-    rest = (costs.kept + costs.deferred + costs.audits) / costs.calls
+    rest = (costs.kept + costs.deferred + costs.audits + costs.billed) / costs.calls
     middle = costs.dedicated_calls or costs.calls
     low = 10.0 ** math.floor(math.log10(max(1, min(middle, costs.calls)) / 3))
     high = 10.0 ** math.ceil(math.log10(max(middle, costs.calls) * 3))

@@ -48,6 +48,7 @@ class TaskResult:
         alpha: The promise: largest share of answered calls that may disagree.
         risk_upper: Certified bound; a member's own bound where the certificate is the group's.
         calls_needed: Further calibration calls that could certify it; None where more calls would not help.
+        choice: Why that kind of candidate was taken, in words.
         candidates: Candidates tried, with their agreement on validation calls.
         convertible: Whether its answers are of a form that can be certified, and there are enough of them.
         sessions: Distinct sessions among its calls.
@@ -81,6 +82,7 @@ class TaskResult:
     alpha: float | None = None
     risk_upper: float | None = None
     calls_needed: int | None = None
+    choice: str = ""
     candidates: dict[str, float] = field(default_factory=dict)
     convertible: bool = False
     sessions: int | None = None

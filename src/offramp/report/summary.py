@@ -49,10 +49,11 @@ class Costs:
 
     Attributes:
         llm_only: Everything on the LLM.
-        with_offramp: ``kept + deferred + audits + device``.
+        with_offramp: ``kept + deferred + audits + billed + device``.
         kept: Tasks that stay with the LLM.
         deferred: Calls handed back to it.
         audits: Answered calls that it is asked as well.
+        billed: What providers bill for cheaper models.
         device: Devices, idle time included.
         training_once: Spent once.
         saving: ``llm_only - with_offramp``.
@@ -72,6 +73,7 @@ class Costs:
     kept: float = 0.0
     deferred: float = 0.0
     audits: float = 0.0
+    billed: float = 0.0
     device: float = 0.0
     training_once: float = 0.0
     saving: float = 0.0

@@ -56,6 +56,17 @@ def test_every_part_of_the_bill_is_counted() -> None:
     assert found.training_once == pytest.approx(0.1)
 
 
+def test_a_cheaper_model_is_billed_for_every_call_it_is_asked_about() -> None:
+    hosted = dataclasses.replace(candidate(), seconds_per_call=0.0, usd_per_call=0.0002, training_seconds=0.0)
+    assert not hosted.needs_device
+    assert candidate().needs_device
+    found = costs(hosted, replicas=0)
+    assert found.billed == pytest.approx(600_000 * 0.0002)
+    assert found.with_offramp == pytest.approx(found.kept + found.deferred + found.audits + found.billed)
+    assert found.saving == pytest.approx(600_000 * (CALL * 0.5 * 0.9 - 0.0002))
+    assert (found.device, found.break_even) == (0.0, ())
+
+
 def test_the_device_is_paid_for_while_idle() -> None:
     found = costs(candidate())
     assert found.device_used == pytest.approx(600_000 * 0.05 * 0.1 / 3600)

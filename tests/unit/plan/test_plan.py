@@ -109,6 +109,17 @@ def test_without_candidates_nothing_is_placed() -> None:
     assert found.binding.startswith("nothing to place")
 
 
+def test_a_providers_model_needs_no_device() -> None:
+    hosted = replace(
+        small("t0"), seconds_per_call=0.0, memory_bytes=0, usd_per_call=0.0001, training_seconds=0
+    )
+    found = plan(traffic(600_000), (hosted,), DEVICES["cpu-laptop"], PRICES)
+    assert (found.replicas, found.load, found.latency_s, found.concurrency_planned) == (0, 0.0, 0.0, 0)
+    assert found.costs.device == 0.0
+    assert found.costs.billed == pytest.approx(200_000 * 0.0001)
+    assert found.costs.worth_it
+
+
 def test_the_kv_budget_is_what_the_planned_concurrency_holds() -> None:
     found = plan(traffic(30_000_000), (adapted("t0"),), DEVICES["l40s"], PRICES)
     assert found.concurrency_planned > found.concurrency > 1

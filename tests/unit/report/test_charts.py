@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from offramp.report.curve_charts import chosen_point
-from offramp.report.money_charts import break_even_chart, break_even_words, stage_bars
+from offramp.report.money_charts import break_even_chart, break_even_words, cost_bars, stage_bars
 from offramp.report.results import TaskResult
 from offramp.report.summary import Costs, CurvePoint, RiskCurve, Summary
 from offramp.report.svg import Scale, nice_top
@@ -76,6 +78,12 @@ def test_the_chosen_point_is_the_closest_to_the_threshold() -> None:
 
 def test_a_curve_without_thresholds_has_no_chosen_point() -> None:
     assert chosen_point(RiskCurve("a", (CurvePoint(0.2, 0.01),), threshold=0.72)) is None
+
+
+def test_what_cheaper_models_are_billed_stands_in_the_bill_where_there_are_any() -> None:
+    without = Costs(llm_only=10.0, with_offramp=6.0, kept=6.0, calls=1000)
+    assert "cheaper models" not in cost_bars(without)
+    assert "cheaper models, as billed: $2.00" in cost_bars(replace(without, billed=2.0))
 
 
 def test_a_device_that_never_pays_says_so() -> None:
