@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from offramp.loop.workshop import Workshop
     from offramp.select import Trial
 
-SLOW = 0.05
+SLOW = 0.02
 """`Candidate.effort` from which a kind runs in the race."""
 
 PART = 0.25

@@ -42,7 +42,7 @@ MOST_RULES = 400
 MOST_TRIED = 4000
 """Patterns per task that are tried on all examples at most, the best supported first."""
 
-MOST_SEARCHES = 10_000_000
+MOST_SEARCHES = 4_000_000
 """Searches per task for trying patterns at most, a few microseconds each."""
 
 LONGEST = 2000
