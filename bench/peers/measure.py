@@ -125,12 +125,8 @@ class Bench:
         started, drawn = time.process_time(), draw(self._traffic, number)
         measured = Measured(number, {part: len(rows) for part, rows in drawn.parts.items()}, {})
         self._caches(drawn, measured)
-        if self._traffic.unit is None:
-            for name in (TUNED, OFFRAMP):
-                self._refused(name, drawn, measured, f"keep the LLM: {self._traffic.refusal}")
-        else:
-            students = self._students(drawn, measured)
-            self._offramp(students, drawn, measured)
+        if {TUNED, OFFRAMP, ALONE} & set(self._systems):
+            self._gated(drawn, measured)
         self._tracer(drawn, measured)
         seconds = time.process_time() - started
         print(
@@ -147,6 +143,13 @@ class Bench:
             student = self._school.student("cache", self._traffic, drawn)
             decided = gates.everything(student, drawn, self._traffic)
             self._add(CACHE, drawn, measured, dict.fromkeys(ALPHAS, decided), student.ms)
+
+    def _gated(self, drawn: Split, measured: Measured) -> None:
+        if self._traffic.unit is None:
+            for name in (TUNED, OFFRAMP):
+                self._refused(name, drawn, measured, f"keep the LLM: {self._traffic.refusal}")
+            return
+        self._offramp(self._students(drawn, measured), drawn, measured)
 
     def _students(self, drawn: Split, measured: Measured) -> list[Student]:
         trained = []

@@ -12,6 +12,7 @@ import numpy as np
 
 from offramp.core.errors import EngineError
 from offramp.core.json import digest
+from offramp.engine.embedder import packaged_model
 from offramp.engine.specialist import TaskRequest
 from offramp.loop.ladder import Brief, Tools, Workshop, make, open_specialist
 from offramp.loop.score import Scores, score
@@ -37,7 +38,7 @@ _SOURCES = {
     "cache": ("engine/cache_specialist.py",),
     "template": ("engine/template_specialist.py", "train/template.py", "train/values.py"),
     "classifier": ("engine/label_specialist.py", "engine/classifier.py", "train/classifier.py"),
-    "extractive": ("engine/extractive*.py", "train/extractive*.py"),
+    "extractive": ("engine/extractive*.py", "train/extractive*.py", "loop/candidates/extractive.py"),
 }
 """What a student is made by, under src/offramp: other code makes another student."""
 
@@ -95,7 +96,9 @@ class School:
         assert traffic.unit is not None, "students are trained for convertible traffic only"
         dataset = drawn.dataset
         with tempfile.TemporaryDirectory() as folder:
-            workshop = Workshop(Path(folder), self.known, _no_engine, _no_adapter, base="")
+            workshop = Workshop(
+                Path(folder), self.known, _no_engine, _no_adapter, base="", encoder=packaged_model()
+            )
             started = time.process_time()
             specialist = make(kind, Brief(traffic.unit, dataset), workshop)
             train_s = time.process_time() - started

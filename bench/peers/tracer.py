@@ -140,7 +140,8 @@ def _fitted(
 
 
 def _run(environment: Environment, folder: Path) -> JsonObject:
-    argv = [environment.binary("python"), str(_WORKER), str(folder)]
+    # -P: the folder of the worker is no place to import from, for it holds a module of TRACER's name.
+    argv = [environment.binary("python"), "-P", str(_WORKER), str(folder)]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=_FIT_S, check=False, env=env)

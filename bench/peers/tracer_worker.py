@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import json
 import sys
 import time
@@ -16,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tracer  # type: ignore[import-not-found]  # in its own environment
-from tracer.fit import pipeline  # type: ignore[import-not-found]
+from tracer import FitConfig  # type: ignore[import-not-found]  # in its own environment
+from tracer.api import fit, load_router  # type: ignore[import-not-found]
+
+# By its name: `tracer.fit` is the function once the API is imported.
+pipeline = importlib.import_module("tracer.fit.pipeline")
 
 
 def main() -> None:
@@ -33,7 +37,7 @@ def main() -> None:
 def _routed(folder: Path, target: float, plan: dict[str, Any], vectors: tuple[Any, Any]) -> dict[str, Any]:
     traces, test = vectors
     started, artifacts = time.process_time(), folder / f"artifacts-{target}"
-    config = tracer.FitConfig(
+    config = FitConfig(
         target_teacher_agreement=target,
         # Other targets are fitted for a report only; they decide nothing about this one.
         frontier_targets=(target,),
@@ -41,12 +45,12 @@ def _routed(folder: Path, target: float, plan: dict[str, Any], vectors: tuple[An
         skip_candidates=tuple(plan["skip"]),
         verbose=False,
     )
-    fitted = tracer.fit(folder / "traces.jsonl", artifacts, embeddings=traces, config=config)
+    fitted = fit(folder / "traces.jsonl", artifacts, embeddings=traces, config=config)
     seconds = time.process_time() - started
     method = fitted.manifest.selected_method
     if method is None:
         return {"method": None, "note": "; ".join(fitted.notes), "fit_s": seconds, "labels": [], "ms": []}
-    router = tracer.load_router(artifacts)
+    router = load_router(artifacts)
     routed = router.predict_batch(test)
     frontier = json.loads((artifacts / "frontier.json").read_text())
     models = [
