@@ -21,7 +21,7 @@ from tracer import FitConfig  # type: ignore[import-not-found]  # in its own env
 from tracer.api import fit, load_router  # type: ignore[import-not-found]
 
 # By its name: `tracer.fit` is the function once the API is imported.
-pipeline = importlib.import_module("tracer.fit.pipeline")
+pipeline: Any = importlib.import_module("tracer.fit.pipeline")
 
 
 def main() -> None:
