@@ -21,7 +21,7 @@ if __package__ in {None, ""}:
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from bench.discover import baselines, costs, scores, stability
-from bench.discover.traffic import mix, read, sample
+from bench.discover.traffic import agent_of, mix, read, sample, sample_sessions
 
 from offramp.demo import traffic as bundled
 from offramp.discover.discover import discover
@@ -56,7 +56,7 @@ def main() -> None:
     if "baselines" in asked.sections:
         _baselines(sample(everything, asked.sample))
     if "stability" in asked.sections:
-        _stability(everything)
+        _stability(sample_sessions(everything, asked.sample * 2))
     if "costs" in asked.sections:
         _costs(sample(everything, costs.SEEDS_OF_GROWTH), asked.sizes)
 
@@ -79,11 +79,16 @@ def _sites(everything: Sequence[Labelled], files: Sequence[Sequence[Labelled]]) 
     for labelled in map(mix, files):
         found, spent = _discovered(labelled)
         _row(labelled[0].file, scores.sites(labelled, found.assignment), spent)
+        agents = {i.call.id: agent for i in labelled if i.site and (agent := agent_of(i.call))}
+        if agents:
+            _row("  by agent: role, backstory and goal", scores.against(agents, found.assignment), spent)
     print()
     _heading("subtasks against actions, of the calls in one site")
-    for site in sorted({item.site for item in everything if item.action is not None and item.site}):
-        own = [item for item in everything if item.site == site]
-        _row(site, scores.actions(own, whole), 0.0, scores.predicted(own, whole))
+    groups = sorted({item.site.split("/")[0] for item in everything if item.action is not None and item.site})
+    for group in groups:
+        own = [item for item in everything if item.site and item.site.split("/")[0] == group and item.action]
+        prompts = len({item.site for item in own})
+        _row(f"{group} ({prompts} prompts)", scores.actions(own, whole), 0.0, scores.predicted(own, whole))
 
 
 def _discovered(labelled: Sequence[Labelled]) -> tuple[Discovery, float]:
@@ -103,7 +108,8 @@ def _baselines(labelled: Sequence[Labelled]) -> None:
 
 def _stability(labelled: Sequence[Labelled]) -> None:
     whole = discover([item.call for item in labelled])
-    print(f"\n{'stability: the worst of the runs':50} {'ARI, calls':>11} {'ARI, sites':>11} {'ids kept':>9}")
+    print(f"\nstability on {len(labelled)} calls of the stream, the worst of the runs")
+    print(f"{'':50} {'ARI, calls':>11} {'ARI, sites':>11} {'ids kept':>9}")
     for name, ran in (
         ("four of five sessions, against all", stability.resampled(labelled, whole)),
         ("every session at another time", stability.reordered(labelled, whole)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from sklearn.metrics import adjusted_rand_score, v_measure_score
@@ -94,12 +95,14 @@ def actions(labelled: Sequence[Labelled], found: Discovery) -> Score:
 
 
 def predicted(labelled: Sequence[Labelled], found: Discovery) -> str:
-    """Say how well the words of a request alone tell the subtask, in the site's largest task."""
-    counts = Counter(found.assignment.get(item.call.id) for item in labelled)
-    task = next((task for task in found.tasks if task.id == counts.most_common(1)[0][0]), None)
-    if task is None or task.profile.predicted is None:
+    """Say how well the words of a request alone tell the subtask, weighed by the tasks' calls."""
+    tasks = {task.id: task.profile for task in found.tasks}
+    profiles = [tasks[task] for i in labelled if (task := found.assignment.get(i.call.id)) is not None]
+    told = [(p.predicted, p.usual) for p in profiles if p.predicted is not None and p.usual is not None]
+    if not told:
         return ""
-    return f"the request tells {task.profile.predicted:.0%}, the usual one is {task.profile.usual:.0%}"
+    predicted, usual = (fmean(figures) for figures in zip(*told, strict=True))
+    return f"words alone tell {predicted:.0%}, a guess {usual:.0%}"
 
 
 def agreement(one: Mapping[str, str], other: Mapping[str, str]) -> float:

@@ -20,7 +20,9 @@ crewai        the agent's role where the prompt states one; the      none labell
 ============  =====================================================  =====================================
 
 The crewAI roles come from a test suite: agents of one role differ in backstory, goal, tools and framework
-version from test to test, so one role is often several programs. They are scored as they are labelled.
+version from test to test, so one role is often several programs. They are scored as they are labelled, and
+once more by agent: role, backstory and goal as the prompt states them (``agent_of``), which is the nearest to
+a call site that the data tell. Every prompt verbatim as a group of its own scores 0.68 against the roles.
 """
 
 from __future__ import annotations
@@ -28,11 +30,13 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from offramp.core.call import Call
+from offramp.discover.signature import static_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,6 +44,10 @@ if TYPE_CHECKING:
 
 SPAN_S = 7 * 86_400.0
 """Sessions of the mix start at random within a week: files follow each other, traffic does not."""
+
+_AGENT = re.compile(
+    r"(You are .*?\nYour personal goal is: .*?)(?:\n(?:To give my best|\nYou ONLY|Tools:)|$)", re.DOTALL
+)
 
 STEP_S = 20.0
 """Seconds between the calls of a session."""
@@ -69,6 +77,12 @@ def read(path: Path) -> list[Labelled]:
         return [_labelled(json.loads(line), name, number) for number, line in enumerate(file)]
 
 
+def agent_of(call: Call) -> str | None:
+    """Return who a crewAI prompt says that the agent is, without what the framework adds to it."""
+    found = _AGENT.match(static_text(call.request)[1])
+    return found[1].strip() if found is not None else None
+
+
 def mix(labelled: Iterable[Labelled], *, seed: int = 0) -> list[Labelled]:
     """Give every session a time of its own and order all calls by time."""
     rng = random.Random(seed)
@@ -89,6 +103,23 @@ def sample(labelled: Sequence[Labelled], count: int, *, seed: int = 0) -> list[L
         return list(labelled)
     kept = sorted(random.Random(seed).sample(range(len(labelled)), count))
     return [labelled[index] for index in kept]
+
+
+def sample_sessions(labelled: Sequence[Labelled], count: int, *, seed: int = 0) -> list[Labelled]:
+    """Draw whole sessions at random until they hold about so many calls; in the order of the calls."""
+    sizes: dict[str, int] = {}
+    for item in labelled:
+        sizes[item.call.session] = sizes.get(item.call.session, 0) + 1
+    sessions = sorted(sizes)
+    random.Random(seed).shuffle(sessions)
+    kept: set[str] = set()
+    held = 0
+    for session in sessions:
+        if held >= count:
+            break
+        kept.add(session)
+        held += sizes[session]
+    return [item for item in labelled if item.call.session in kept]
 
 
 def _labelled(row: dict[str, Any], name: str, number: int) -> Labelled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -218,7 +219,7 @@ def _tasks(found: Sequence[_Found], watch: Watch, seen: Sequence[Sighting]) -> l
     plain = [name_of(_naming_text(task), own) for task, own in zip(found, tools, strict=True)]
     names = uniquely(plain, tools, [task.id for task in found])
     all_tokens = sum(s.tokens for s in seen)
-    all_cost = sum(s.cost for s in seen)
+    all_cost = math.fsum(s.cost for s in seen)
     spoken = {s.facts.said for s in seen if s.facts is not None}
     result: list[Task] = []
     for task, (name, slug) in zip(found, names, strict=True):

@@ -25,6 +25,9 @@ person wrote is never an example."""
 MIN_REPEATS = 20
 """Repeated calls from which the teacher's self-agreement counts in the expected saving."""
 
+LOOKED_AT = 500
+"""Payloads that exemplars are made from."""
+
 EXEMPLARS = 3
 MIN_KEPT = 3
 """Words that an exemplar must keep to say anything."""
@@ -65,7 +68,7 @@ def profile_of(
         repeats=repeats,
         self_agreement=agreement,
         origins=len({s.origin for s in seen} - {""}),
-        exemplars=exemplars(payloads),
+        exemplars=exemplars(payloads[:LOOKED_AT]),
         predicted=predicted[0] if predicted is not None else None,
         usual=predicted[1] if predicted is not None else None,
     )

@@ -31,7 +31,7 @@ T = TypeVar("T")
 CHARACTERS_PER_TOKEN = 4
 """Rule of thumb for English text, used where the provider did not count."""
 
-SAMPLED = 1_000
+SAMPLED = 4_000
 """Masked payloads kept of each call site, those with the smallest hashes: the order does not matter."""
 
 SHOWN = 400

@@ -1,0 +1,57 @@
+"""What a discovery leaves in the store, and what the next one makes of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from offramp.core.call import Usage
+from offramp.core.task import ChangeKind
+from offramp.loop import state
+from offramp.loop.pipeline import Stages, find_tasks
+from offramp.plan.prices import ModelPrice, Prices
+from offramp.testing.memory_store import MemoryStore
+from offramp.testing.traffic import Agent, calls_of
+
+PRICES = Prices({"gpt-4o": ModelPrice(input=10.0, cached_input=10.0, output=100.0)})
+
+
+def silent(_: str) -> None:
+    """Nobody listens."""
+
+
+def store_of(*kinds: str, first: int = 0) -> MemoryStore:
+    store, agent = MemoryStore(), Agent(first)
+    store.append(calls_of([getattr(agent, kind)() for _ in range(70) for kind in kinds], first=first))
+    return store
+
+
+def test_ids_persist_and_changes_are_stored() -> None:
+    store = store_of("route", "light")
+    _, first = find_tasks(store, Stages(), silent)
+    assert first.changes == ()
+    store.append(calls_of([Agent(9).play() for _ in range(70)], first=1_000))
+    _, second = find_tasks(store, Stages(), silent)
+    assert {task.id for task in first.tasks} < {task.id for task in second.tasks}
+    assert [change.kind for change in second.changes] == [ChangeKind.NEW]
+    assert state.load_changes(store) == [second.changes]
+    _, third = find_tasks(store, Stages(), silent)
+    assert third.changes == ()
+    assert state.load_changes(store) == [second.changes]
+    assert third.tasks == second.tasks == tuple(state.load_tasks(store))
+
+
+def test_a_memory_of_another_version_is_not_used() -> None:
+    store = store_of("route")
+    find_tasks(store, Stages(), silent)
+    store.put(state.RUN, "memory", {"schema": 99})
+    assert find_tasks(store, Stages(), silent)[1].changes == ()
+
+
+def test_costs_come_from_the_prices_and_a_model_without_one_costs_nothing() -> None:
+    store = store_of("route")
+    calls = list(store.calls())
+    assert {call.usage for call in calls} == {Usage(60, 8)}
+    task = find_tasks(store, Stages(), silent, prices=PRICES)[1].tasks[0]
+    assert task.profile.cost_usd == pytest.approx(len(calls) * (60 * 10.0 + 8 * 100.0) / 1e6)
+    unknown = find_tasks(store, Stages(), silent, prices=Prices({}))[1].tasks[0]
+    assert unknown.profile.cost_usd == 0.0
