@@ -35,7 +35,7 @@ def action_of(facts: Facts, output: OutputType) -> str:
             the task answers.
     """
     shape = facts.shape
-    if facts.action.startswith(("calls ", "says ")):
+    if shape.kind in {"tool", "tools"}:
         return facts.action
     if output is OutputType.LABEL and shape.value:
         return f"answers {shape.value}"

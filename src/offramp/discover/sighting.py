@@ -283,7 +283,8 @@ def _action(answer: Answer) -> str:
         opening = _OPENING.match(answer.text)
         return f"opens with {opening[1]}" if opening else ""
     several = " several times" if len(answer.tool_calls) > len(names) else ""
-    return f"{'says something and ' if answer.text.strip() else ''}calls {', '.join(names)}{several}"
+    # What is said beside a call varies from one to the next and changes nothing that is done.
+    return f"calls {', '.join(names)}{several}"
 
 
 def _fields(decoded: object) -> tuple[tuple[str, int], ...]:
