@@ -43,15 +43,15 @@ class ExtractiveOptions:
         seed: Seed of initial weights, order and exchanges.
     """
 
-    epochs: int = 4
+    epochs: int = 3
     rows: int = 64
-    frozen: int = 2
-    rate: float = 2e-4
+    frozen: int = 1
+    rate: float = 3e-4
     layer_decay: float = 0.85
     head_rate: float = 2e-3
     weight_decay: float = 0.01
     warmup: float = 0.1
-    dropout: float = 0.1
+    dropout: float = 0.2
     smoothing: float = 0.0
     swap_share: float = 0.0
     patience: int = 3
