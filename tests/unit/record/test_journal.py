@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,6 +108,21 @@ def test_a_full_ring_takes_again_what_fits_when_it_was_read(journal: Journal) ->
     assert journal.put(exchange(100_000))
     assert before.calls > 30
     assert (before.dropped, journal.counts()[0].dropped) == (1, 1)
+
+
+def test_a_full_ring_looks_no_further_until_the_recorder_moves(journal: Journal) -> None:
+    # Cannot be encoded, and so shows whether that was tried.
+    odd = replace(exchange(100_000), meta={"x": object()})
+    while journal.put(exchange(100_000)):
+        pass
+    full = journal.counts()[0]
+    assert not journal.put(odd)
+    dropped = journal.counts()[0]
+    assert (dropped.dropped, dropped.refused) == (full.dropped + 1, full.refused)
+    assert journal.put(exchange(1_000)), "what fits into the block at hand is taken"
+    settle(journal.ring, Backlog(journal.ring, KEY))
+    assert not journal.put(odd)
+    assert journal.counts()[0].refused == full.refused + 1
 
 
 def test_light_traffic_touches_little_memory(journal: Journal) -> None:
