@@ -12,6 +12,7 @@ from offramp.core.errors import DiskFull, StorageError
 from offramp.record.backlog import Backlog
 from offramp.record.exchange import decode
 from offramp.record.group import Group
+from offramp.record.heap import give_back_heap
 from offramp.record.ring import BLOCK
 from offramp.record.stats import Losses
 from offramp.record.trial import survives
@@ -257,6 +258,7 @@ class Drain:
             # A block that was read stays in this process's memory, and a backlog has many.
             self._forgotten = after.tail
             self.ring.forget()
+            give_back_heap()
         for sequence in group.beside:
             self.ring.side(sequence).unlink(missing_ok=True)
         if self._tries:
