@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bench.discover import scores, traffic
+from bench.discover import scores, targets, traffic
 from bench.discover.growth import grow
 
 from offramp.core.call import last_user_text
@@ -90,3 +90,9 @@ def test_the_even_score_lets_small_sites_count(tmp_path: Path) -> None:
 def test_who_the_agent_is_without_what_the_framework_adds(tmp_path: Path) -> None:
     (item,) = read(tmp_path, "wire", [row(1, "x")])
     assert traffic.agent_of(item.call) == "You are Cook. You like soup.\nYour personal goal is: Cook"
+
+
+def test_a_target_says_what_was_asked_and_whether_it_is_met() -> None:
+    lines = targets.table({targets.SITES: 0.96, targets.SECONDS: 181.0}).splitlines()
+    assert lines[1].split()[-4:] == ["least", "0.95", "0.96", "met"]
+    assert lines[2].split()[-4:] == ["most", "180", "181", "MISSED"]
