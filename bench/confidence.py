@@ -160,7 +160,7 @@ def draw(path: Path, orderings: Mapping[str, Ordering]) -> None:
             for n in steps
         )
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(f'<text x="{left + 14}" y="{top + 16 + 18 * row}" fill="{colour}">{name}</text>')
+        parts.append(f'<text x="{left + 14}" y="{top + 150 + 18 * row}" fill="{colour}">{name}</text>')
     middle = left + width / 2
     parts.append(
         f'<text x="{middle}" y="{top + height + 40}" text-anchor="middle">share of calls answered</text>'
