@@ -218,3 +218,28 @@ def test_the_rate_rises_and_falls_in_lines() -> None:
 def test_the_fingerprint_is_that_of_the_weights(encoder: Path, tmp_path: Path) -> None:
     assert fingerprint(write_encoder(tmp_path / "other", ("the",), seed=1)) != fingerprint(encoder)
     assert len(fingerprint(packaged_model())) == 16
+
+
+def test_flat_json_has_copied_and_fixed_values(encoder: Path, tmp_path: Path) -> None:
+    cards = {"note": TaskCard("note", OutputType.JSON, AnswerFacts(("thing", "verb"), copies=True))}
+
+    def note(verb: str, thing: str) -> Item:
+        payload = f"{verb} the {thing}"
+        text = json.dumps({"thing": thing, "verb": verb.upper()}, separators=(",", ":"))
+        call = Call(payload, 0.0, payload, "", ask("Note it.", payload), {})
+        return Item(call, "note", Answer(text), Example(payload, "", text), payload)
+
+    items = [note(verb, thing) for verb in VERBS[:3] for thing in THINGS]
+    options = replace(QUICK, epochs=25)
+    student = train_extractive(
+        (items, items[::3]),
+        cards,
+        encoder=encoder,
+        out=tmp_path / "s",
+        options=options,
+        on_progress=lambda _: None,
+    ).student
+    assert student.schema.constants == 4
+    thoughts = student.think(asked(items), replace(CARD, tasks=cards))
+    right = sum(t.replies[0].completion == i.example.completion for t, i in zip(thoughts, items, strict=True))
+    assert right / len(items) > 0.8
