@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import itertools
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -176,3 +179,30 @@ def test_a_risk_just_above_alpha_is_certified_at_most_delta_of_the_time() -> Non
         broken += fixed_sequence(grid(*parts[0], alpha), *parts[1], alpha, delta).threshold is not None
     assert p_value(repeats, repeats - broken, 1.0 - delta) > 0.001
     assert broken > 0
+
+
+CELLS = st.tuples(*[st.floats(0.0, 1.0)] * 4).filter(lambda cells: cells[0] + cells[1] > 0.01)
+
+
+@given(CELLS, st.integers(1, 7), st.floats(0.05, 0.6), st.sampled_from([0.05, 0.2, 0.5]))
+def test_in_every_small_world_a_threshold_that_is_too_loose_is_certified_no_more_often_than_promised(
+    cells: tuple[float, ...], n: int, alpha: float, delta: float
+) -> None:
+    """All samples of sure and unsure calls, right and wrong, with the chance of each."""
+    right, wrong, also_right, also_wrong = (cell / sum(cells) for cell in cells)
+    risks = {0.9: wrong / (right + wrong), 0.5: wrong + also_wrong}
+    broken = 0.0
+    for counts in itertools.product(range(n + 1), repeat=3):
+        if sum(counts) > n:
+            continue
+        a, b, c = counts
+        rest = n - sum(counts)
+        found = run_sequence(
+            Curve(np.array([0.9, 0.5]), np.array([a + b, n], float), np.array([b, b + rest], float), n),
+            alpha,
+            delta,
+        )
+        if found.threshold is not None and risks[found.threshold] > alpha:
+            ways = math.factorial(n) / math.prod(math.factorial(k) for k in (*counts, rest))
+            broken += ways * right**a * wrong**b * also_right**c * also_wrong**rest
+    assert broken <= delta + 1e-9
