@@ -40,9 +40,10 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=1000, help="repeats of each setting (default 1000)")
     parser.add_argument("--quick", action="store_true", help="fewer settings, 100 repeats: under a minute")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="which parts")
+    parser.add_argument("--only", default="", help="settings whose name holds this text")
     asked = parser.parse_args()
     repeats = min(asked.repeats, 100) if asked.quick else asked.repeats
-    table, started = Table(), time.process_time()
+    table, started = Table(only=asked.only), time.process_time()
     for name in asked.sections:
         SECTIONS[name].run(table, repeats, quick=asked.quick)
     print(f"\n{repeats} repeats a setting, {time.process_time() - started:.0f} CPU seconds; delta {DELTA}.")

@@ -28,11 +28,13 @@ class Table:
     """Prints lines as they come, and keeps count of what was promised.
 
     Attributes:
+        only: Settings are run whose name holds this text.
         widths: Of the columns after the name.
         checked: Promises that were checked.
         broken: Names of those whose share is significantly above delta.
     """
 
+    only: str = ""
     widths: tuple[int, ...] = (6, 6, 10, 9, 21, 21, 21, 21, 21)
     checked: int = 0
     broken: list[str] = field(default_factory=list)
