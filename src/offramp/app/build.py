@@ -189,17 +189,22 @@ class App:
         say: Callable[[str], None],
         on_event: Callable[[JsonObject], None] | None,
     ) -> JsonObject:
-        module = heavy("offramp.train.lora")
+        methods, lora = heavy("offramp.train.methods"), heavy("offramp.train.lora")
         settings = self.settings.train
         chosen: dict[str, Any] = {"epochs": settings.epochs} if settings.epochs else {}
-        options = module.LoraOptions(threads=settings.threads, seed=settings.seed, **chosen)
+        options = lora.LoraOptions(
+            threads=settings.threads, seed=settings.seed, seeds=settings.seeds, **chosen
+        )
 
         def show(progress: Any) -> None:
             say(f"    training: {progress.line()}")
             if on_event is not None:
                 on_event(progress.to_dict())
 
-        result = module.train_lora(*examples, base=self.base, out=out, options=options, on_progress=show)
+        pairs = heavy("offramp.train.fit").Pairs(*examples)
+        result = methods.train(
+            settings.method, pairs, base=self.base, out=out, options=options, on_progress=show
+        )
         if result.left_out:
             say(f"    training: {result.left_out} examples are longer than the context and were left out")
         figures: JsonObject = result.figures()

@@ -138,4 +138,6 @@ def _candidates(conversion: JsonObject, settings: Settings, known: set[str]) -> 
 
 
 def _rank(folder: Path) -> int:
-    return int(json.loads((folder / "adapter" / "adapter_config.json").read_text())["r"])
+    # A model that was fully fine-tuned has no adapter.
+    file = folder / "adapter" / "adapter_config.json"
+    return int(json.loads(file.read_text())["r"]) if file.is_file() else 0

@@ -130,6 +130,9 @@ class TrainSettings:
         threads: Torch threads; more than one pays on an idle machine only (docs/lab-log.md).
         seed: Seed of every random draw.
         epochs: Passes over the training calls; 0 takes the method's default.
+        method: How weights are trained: an adapter (``lora``), all of them (``full``), or an adapter on a
+            base in four bits (``qlora``, with a GPU).
+        seeds: Runs with consecutive seeds, of which validation keeps the best.
         min_calls: Fewest calls a task needs before training is tried.
         kinds: Kinds of candidates to try, separated by commas; "" tries those that suit (docs/candidates.md).
         cheaper: Name of a cheaper model at ``gateway.upstream`` to try as a candidate; asking it is billed.
@@ -143,6 +146,8 @@ class TrainSettings:
     threads: int = 1
     seed: int = 20260
     epochs: int = 0
+    method: str = "lora"
+    seeds: int = 1
     min_calls: int = 100
     kinds: str = ""
     cheaper: str = ""
@@ -289,6 +294,7 @@ def _checked(settings: Settings) -> Settings:
         ("record.retain_days", settings.record.retain_days, -1e-9, 1e6),
         ("record.max_bytes", settings.record.max_bytes, -1, 1 << 60),
         ("train.threads", settings.train.threads, 0, 1024),
+        ("train.seeds", settings.train.seeds, 0, 65),
     )
     for name, value, low, high in ranges:
         if not low < value < high:
@@ -299,6 +305,7 @@ def _checked(settings: Settings) -> Settings:
         ("gateway.client", settings.gateway.client, ("pool", "aiohttp")),
         ("record.redact", settings.record.redact, ("full", "structured")),
         ("record.recogniser", settings.record.recogniser.partition(":")[0], _RECOGNISERS),
+        ("train.method", settings.train.method, ("lora", "full", "qlora")),
         ("telemetry.log", settings.telemetry.log, ("text", "json")),
     )
     for name, word, allowed in words:

@@ -6,6 +6,20 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class TeacherToken:
+    """One token of an answer, and what else the teacher might have said there.
+
+    Attributes:
+        text: The token's text.
+        alternatives: Texts of the most likely tokens with their natural-log probabilities, the token's own
+            among them.
+    """
+
+    text: str
+    alternatives: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """One training pair, rendered the same way in training and in serving.
 
@@ -13,11 +27,13 @@ class Example:
         call_id: The call it was made from (lineage).
         prompt: The variable part of the request; static prompt text is left out.
         completion: The teacher's answer in compact form.
+        told: The answer's tokens as the teacher gave them; none where it gave no log-probabilities.
     """
 
     call_id: str
     prompt: str
     completion: str
+    told: tuple[TeacherToken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from offramp.core.call import Answer, OutputType, ToolCall, decode_json, functions_of, text_of
-from offramp.core.model import Constraint, Example, ToolShape
+from offramp.core.model import Constraint, Example, TeacherToken, ToolShape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -112,7 +112,9 @@ def parse_completion(output: OutputType, text: str) -> Answer | None:
 def render_example(call: Call, answer: Answer, *, hint: str, output: OutputType) -> Example | None:
     """Render a call as a training pair, None where its answer does not have the task's form."""
     completion = render_completion(output, answer)
-    return Example(call.id, render_prompt(hint, call.request), completion) if completion is not None else None
+    if completion is None:
+        return None
+    return Example(call.id, render_prompt(hint, call.request), completion, _told(call.response))
 
 
 def observe(pairs: Iterable[tuple[JsonObject, Answer]]) -> AnswerFacts:
@@ -157,6 +159,31 @@ def constraint_of(request: JsonObject, output: OutputType, facts: AnswerFacts) -
     if not shapes:
         return None
     return Constraint(shapes, payload_of(request) if facts.copies else None)
+
+
+def _told(response: JsonObject) -> tuple[TeacherToken, ...]:
+    """Read the answer's tokens with their alternatives; none where the teacher gave any without."""
+    choices = response.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    given = choice.get("logprobs")
+    content = given.get("content") if isinstance(given, dict) else None
+    tokens = [_told_token(item) for item in content] if isinstance(content, list) else []
+    whole = tuple(token for token in tokens if token is not None)
+    return whole if len(whole) == len(tokens) else ()
+
+
+def _told_token(item: object) -> TeacherToken | None:
+    if not isinstance(item, dict) or not isinstance(item.get("token"), str):
+        return None
+    alternatives = item.get("top_logprobs")
+    pairs = tuple(
+        (other["token"], float(other["logprob"]))
+        for other in (alternatives if isinstance(alternatives, list) else ())
+        if isinstance(other, dict)
+        and isinstance(other.get("token"), str)
+        and isinstance(other.get("logprob"), int | float)
+    )
+    return TeacherToken(item["token"], pairs) if pairs else None
 
 
 def _turn_text(turn: JsonObject) -> str:

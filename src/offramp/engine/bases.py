@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,44 @@ def revision_of(base: Path | str, model: PreTrainedModel) -> str:
         return f"sha256:{found.hexdigest()}"
     commit = getattr(model.config, "_commit_hash", None)
     return f"commit:{commit}" if commit else ""
+
+
+def check_origin(folder: Path, revision: str) -> None:
+    """Refuse weights that were trained on another base than the one they are to run on.
+
+    Peft only compares shapes, and an adapter on other weights of the same shape answers nonsense.
+
+    Args:
+        folder: What training wrote; without `LINEAGE` nothing is known and nothing refused.
+        revision: `revision_of` the base it is to run on.
+
+    Raises:
+        ValueError: They do not belong together.
+    """
+    try:
+        trained_on = json.loads((folder / LINEAGE).read_text(encoding="utf-8"))["base"]["revision"]
+    except FileNotFoundError:
+        return
+    if trained_on and revision and trained_on != revision:
+        raise ValueError(f"it was trained on {trained_on}, this base is {revision}")
+
+
+def is_whole(folder: Path) -> bool:
+    """Say whether a folder holds a whole model and not an adapter."""
+    return (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file()
+
+
+def load_whole(folder: Path, base: PreTrainedModel) -> PreTrainedModel:
+    """Load a model that was fully fine-tuned from a base, whose tokenizer it shares.
+
+    Raises:
+        ValueError: It is of another shape than the base.
+    """
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    shapes = [(one.config.model_type, one.config.vocab_size, one.num_parameters()) for one in (model, base)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"it is {shapes[0]}, the base is {shapes[1]} (type, vocabulary, parameters)")
+    return model
 
 
 @contextmanager

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 from offramp.core.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from offramp.core.model import Constraint, ToolShape
 
 _QUOTE, _BACKSLASH, _SPACES = ord('"'), ord("\\"), b" \t\n\r"
 _ESCAPES = frozenset(b'"\\/bfnrt')
 PLAIN = frozenset(range(0x20, 0x80)) - {_QUOTE, _BACKSLASH, 0x7F}
+REACH = 16
+"""Bytes of text that must be known behind a place before how the tokenizer cuts there is settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,37 @@ class Automaton:
             state = state.ways[0][1]
         return text
 
+    def ahead(self, state: State, reach: int = REACH) -> Iterator[bytes]:
+        """Yield texts that may come next, each long enough to settle how the text before it is cut.
+
+        A text ends with the answer, ``reach`` bytes on, or behind the word that a copied value is in. Where
+        a value is free, nothing is known of what comes and nothing is yielded.
+        """
+        state = self.resolve(state)
+        if isinstance(state, Literal):
+            for rest, target in state.ways:
+                if len(rest) >= reach:
+                    yield rest
+                else:
+                    yield from (rest + after for after in self._ahead_of_target(target, reach - len(rest)))
+        elif isinstance(state, Value):
+            if self._source is not None:
+                yield from self._ahead_in_copy(state, reach)
+        else:
+            yield b""
+
+    def _ahead_of_target(self, target: State, reach: int) -> Iterator[bytes]:
+        if not isinstance(target, Value):
+            return self.ahead(target, reach)
+        # What the value begins with is open. It matters to the quote before it where it is no letter.
+        return iter((b"",)) if self._source is None else self._source.beginnings()
+
+    def _ahead_in_copy(self, state: Value, reach: int) -> Iterator[bytes]:
+        assert self._source is not None
+        if self._source.closable(state.places):
+            yield from (b'"' + after for after in self.ahead(self._close(state), reach))
+        yield from (word + b'"' for word in self._source.words(state.places))
+
     def resolve(self, state: State) -> State:
         """Expand the start of an argument list into its literal ways."""
         if not isinstance(state, Open):
@@ -188,7 +221,10 @@ class _Source:
         # A value begins and ends with a whole word or number, never with a space.
         whole = [not _splits(text, i) for i in range(len(text) + 1)]
         self.starts = tuple(edges[i] for i, char in enumerate(text) if whole[i] and not char.isspace())
-        self._ends = {edges[i + 1] for i, char in enumerate(text) if whole[i + 1] and not char.isspace()}
+        self._ordered_ends = [
+            edges[i + 1] for i, char in enumerate(text) if whole[i + 1] and not char.isspace()
+        ]
+        self._ends = set(self._ordered_ends)
 
     def following(self, places: tuple[int, ...] | None) -> set[int]:
         here = self.starts if places is None else places
@@ -201,6 +237,20 @@ class _Source:
 
     def closable(self, places: tuple[int, ...] | None) -> bool:
         return places is not None and any(place in self._ends for place in places)
+
+    def beginnings(self) -> Iterator[bytes]:
+        """Yield the beginnings of values that may be cut unlike one another: a word, and all that is none."""
+        yield from self.words(self.starts[:1])
+        yield from self.words(
+            tuple(place for place in self.starts[1:] if not chr(self._bytes[place]).isalnum())
+        )
+
+    def words(self, places: tuple[int, ...] | None) -> Iterator[bytes]:
+        """Yield the text from each place to the end of the word there, or of the next one."""
+        for place in self.starts if places is None else places:
+            end = next((end for end in self._ordered_ends if end > place), None)
+            if end is not None:
+                yield self._bytes[place:end]
 
 
 def _splits(text: str, place: int) -> bool:

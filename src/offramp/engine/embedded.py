@@ -12,8 +12,17 @@ from transformers import DynamicCache
 
 from offramp.core.errors import EngineError
 from offramp.core.model import Completion
-from offramp.engine.bases import BROKEN, load_base, without_peft_noise
-from offramp.engine.constrain import END, Automaton
+from offramp.engine.bases import (
+    BROKEN,
+    check_origin,
+    is_whole,
+    load_base,
+    load_whole,
+    revision_of,
+    without_peft_noise,
+)
+from offramp.engine.canonical import Canon
+from offramp.engine.constrain import END, Automaton, Value
 from offramp.engine.render import end_token, render_prompt
 from offramp.engine.tokens import TokenTable
 
@@ -25,6 +34,9 @@ if TYPE_CHECKING:
 
     from offramp.core.model import EngineRequest
     from offramp.engine.constrain import State
+
+_TRIES = 64
+"""Allowed tokens that are tried for being the tokenizer's own choice of cut."""
 
 
 class EmbeddedEngine:
@@ -39,18 +51,28 @@ class EmbeddedEngine:
         batch_size: Most requests in one forward pass.
         threads: Threads that torch may use.
         merge_limit: Largest base, in parameters, whose adapters are merged.
+        canonical: Whether constrained answers keep to the tokenizer's own cut; without, only to measure what
+            that is worth.
 
     Raises:
         EngineError: The base cannot be loaded, or constrained decoding cannot work with its tokenizer.
     """
 
     def __init__(
-        self, base: Path | str, *, batch_size: int = 16, threads: int = 1, merge_limit: int = 50_000_000
+        self,
+        base: Path | str,
+        *,
+        batch_size: int = 16,
+        threads: int = 1,
+        merge_limit: int = 50_000_000,
+        canonical: bool = True,
     ) -> None:
         torch.set_num_threads(threads)
         self._base, self._tokenizer = load_base(base)
         self._name = str(base)
+        self._revision = revision_of(base, self._base)
         self._table = TokenTable(self._tokenizer)
+        self._canon = Canon(self._tokenizer, self._table.bytes_of) if canonical else None
         self._end = end_token(self._tokenizer)
         self._batch_size = batch_size
         self._merge = self._base.num_parameters() <= merge_limit
@@ -68,14 +90,18 @@ class EmbeddedEngine:
         return len(render_prompt(self._tokenizer, prompt))
 
     def load(self, adapter: str, path: Path) -> None:
-        """Make a peft adapter directory available under a name; an earlier one of that name is replaced.
+        """Make a directory that training wrote available under a name, replacing what had it before.
+
+        It holds a peft adapter, or all weights of a model that was fully fine-tuned from this base.
 
         Raises:
-            EngineError: The directory is no adapter for this engine's base, or the name is empty.
+            EngineError: The directory holds neither, or was trained on other weights than this base's; or the
+                name is empty.
         """
         if not adapter:
             raise EngineError("The empty adapter name is the bare base; give the adapter another name.")
         try:
+            check_origin(path, self._revision)
             with without_peft_noise():
                 self._attach(adapter, path)
         except BROKEN as error:
@@ -85,7 +111,9 @@ class EmbeddedEngine:
             ) from error
 
     def _attach(self, adapter: str, path: Path) -> None:
-        if self._merge:
+        if is_whole(path):
+            self._merged[adapter] = load_whole(path, self._base)
+        elif self._merge:
             wrapped = PeftModel.from_pretrained(copy.deepcopy(self._base), path)
             self._merged[adapter] = wrapped.merge_and_unload().eval()
         elif self._switched is None:
@@ -126,18 +154,17 @@ class EmbeddedEngine:
             )
         automaton = Automaton(request.constraint) if request.constraint else None
         limit = min(request.max_tokens, room)
-        return _Sequence(
-            prompt, limit, self._table, self._end, automaton, automaton.start if automaton else None
-        )
+        start = automaton.start if automaton else None
+        return _Sequence(prompt, limit, self._table, self._canon, self._end, automaton, start)
 
     def _loaded(self) -> Iterable[str]:
-        if self._merge:
-            return self._merged
-        return self._switched.peft_config if self._switched else ()
+        return {*self._merged, *(self._switched.peft_config if self._switched else ())}
 
     def _model_of(self, adapter: str) -> PreTrainedModel:
-        if self._merge or self._switched is None:
-            return self._merged[adapter] if adapter else self._base
+        if adapter in self._merged:
+            return self._merged[adapter]
+        if self._switched is None:
+            return self._base
         if not adapter:
             self._switched.base_model.disable_adapter_layers()
         else:
@@ -189,6 +216,7 @@ class _Sequence:
     prompt: list[int]
     limit: int
     table: TokenTable
+    canon: Canon | None
     end: int
     automaton: Automaton | None
     state: State | None
@@ -196,6 +224,8 @@ class _Sequence:
     logprobs: list[float] = field(default_factory=list)
     stopped: bool = False
     finished: bool = False
+    said: bytes = b""
+    settled: tuple[int, ...] = ()
 
     def choose(self, logits: torch.Tensor) -> int:
         """Take the best allowed token from a row of logits, and note its log-probability."""
@@ -225,13 +255,38 @@ class _Sequence:
         allowed = self.table.allowed(self.automaton, self.state)
         if not allowed:
             return None
-        values = logits[allowed].log_softmax(-1)
-        best = int(values.argmax())
+        best, values = self._canonical(allowed, logits[allowed])
         text = self.table.bytes_of[allowed[best]]
         # Text without an alternative says nothing about the answer, however it is cut into tokens.
         forced = len(allowed) == 1 or len(text) <= len(self.automaton.forced(self.state))
         self.state = self.automaton.feed(self.state, text)
-        return allowed[best], 0.0 if forced else float(values[best])
+        self.said += text
+        # Inside a free value any cut will do, and what follows is not held against it.
+        free = isinstance(self.state, Value) and not self.automaton.copies
+        self.settled = () if free else (*self.settled, allowed[best])
+        return allowed[best], 0.0 if forced else float(values.log_softmax(-1)[best])
+
+    def _canonical(self, allowed: list[int], values: torch.Tensor) -> tuple[int, torch.Tensor]:
+        """Choose the best token that the tokenizer, too, would put here.
+
+        Returns:
+            Its place among the allowed ones, and their logits, those passed over at minus infinity. Where
+            none of the first few will do, the best of all.
+        """
+        assert self.automaton is not None
+        assert self.state is not None
+        left = values.clone()
+        for _ in range(min(_TRIES, len(allowed))):
+            best = int(left.argmax())
+            after = self.automaton.feed(self.state, self.table.bytes_of[allowed[best]])
+            if (
+                after is None
+                or self.canon is None
+                or self.canon.keeps(self.automaton, after, (self.said, self.settled), allowed[best])
+            ):
+                return best, left
+            left[best] = -torch.inf
+        return int(values.argmax()), values
 
     def completion(self) -> Completion:
         """Return what was generated."""

@@ -48,7 +48,8 @@ class ValueSwaps:
         if any(isinstance(value, str) and value not in prompt for value in values.values()):
             return example
         body = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
-        return replace(example, prompt=prompt, completion=name + body)
+        # What the teacher would have said instead was about the old values.
+        return replace(example, prompt=prompt, completion=name + body, told=())
 
 
 def _copied(example: Example) -> dict[str, str]:

@@ -100,6 +100,8 @@ It answers the one task it was trained on. It is no better than its certificate:
 - Method: {result.method}; loss on completion tokens only
 - Options: {settings}
 - Best validation loss by seed: {seeds}; kept: {result.seed}
+- Tokens of answers with the teacher's log-probabilities: {result.told}, of which {result.mapped} \
+could be mapped onto the base's tokens
 - {result.epochs} epochs, {result.steps} steps, {result.tokens:,} tokens
 - {result.cpu_seconds:.0f} CPU seconds, about {energy_wh(result.cpu_seconds):.2f} Wh \
 (an estimate: {WATTS_PER_THREAD:.0f} W for a busy thread)

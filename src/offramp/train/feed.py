@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from offramp.train.augment import ValueSwaps
 from offramp.train.batches import group, render_row
+from offramp.train.distil import soft_targets
 from offramp.train.optim import seeded
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class Feed:
     Attributes:
         left_out: Examples longer than the context.
         size: Examples that fit.
+        told: Completion tokens of those whose teacher gave log-probabilities.
+        mapped: Those of them onto which these could be mapped.
     """
 
     def __init__(
@@ -52,6 +56,8 @@ class Feed:
         self._swaps = ValueSwaps(examples)
         self._context = context
         self.size = len(self._plain)
+        self.told = sum(len(row.completion) - 1 for row in self._plain if row.told)
+        self.mapped = sum(len(row.soft) for row in self._plain)
 
     @property
     def random(self) -> Random:
@@ -87,6 +93,13 @@ def render_examples(
     tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], context: int
 ) -> tuple[list[Row], int]:
     """Render examples; return the rows that fit the context, and how many did not."""
-    rows = [render_row(tokenizer, example.prompt, example.completion) for example in examples]
+    rows = [_row(tokenizer, example) for example in examples]
     fitting = [row for row in rows if len(row) <= context]
     return fitting, len(rows) - len(fitting)
+
+
+def _row(tokenizer: PreTrainedTokenizerBase, example: Example) -> Row:
+    row = render_row(tokenizer, example.prompt, example.completion)
+    if not example.told:
+        return row
+    return replace(row, soft=soft_targets(tokenizer, example.completion, example.told), told=True)

@@ -108,8 +108,8 @@ class Trained:
         tokenizer: Its tokenizer.
         standing: How the run went.
         best: Its best weights.
-        examples: Training examples that fit the context.
-        left_out: Examples (training and validation) that did not.
+        feed: What it was trained on.
+        left_out: Examples (training and validation) longer than the context.
     """
 
     seed: int
@@ -117,7 +117,7 @@ class Trained:
     tokenizer: PreTrainedTokenizerBase
     standing: Standing
     best: Weights
-    examples: int
+    feed: Feed
     left_out: int
 
 
@@ -142,7 +142,7 @@ def fit(job: Job) -> TrainResult:
         cpu_seconds += other.standing.cpu_seconds
         winner = min(winner, other, key=lambda one: one.standing.best_loss)
     result = _result(job, winner, losses, cpu_seconds)
-    _write(job, winner, result)
+    write(job, winner.model, winner.tokenizer, result)
     shutil.rmtree(job.work, ignore_errors=True)
     return result
 
@@ -173,7 +173,7 @@ def train_seed(job: Job, seed: int) -> Trained:
         shutil.rmtree(job.work, ignore_errors=True)
         raise
     left_out = feed.left_out + held_left_out
-    return Trained(seed, model, tokenizer, run.standing, run.best, feed.size, left_out)
+    return Trained(seed, model, tokenizer, run.standing, run.best, feed, left_out)
 
 
 def _key(job: Job, model: PreTrainedModel, seed: int) -> str:
@@ -193,25 +193,27 @@ def _result(job: Job, winner: Trained, losses: dict[int, float], cpu_seconds: fl
         epochs=standing.epoch,
         steps=standing.steps,
         tokens=standing.tokens,
-        examples=winner.examples,
+        examples=winner.feed.size,
         left_out=winner.left_out,
         cpu_seconds=cpu_seconds,
         lineage=job.pairs.lineage,
         seed=winner.seed,
         seeds=losses,
+        told=winner.feed.told,
+        mapped=winner.feed.mapped,
         resumed=standing.resumed,
         notes=tuple(standing.notes),
     )
 
 
-def _write(job: Job, winner: Trained, result: TrainResult) -> None:
+def write(job: Job, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, result: TrainResult) -> None:
     """Write beside the target, then move: a job that is broken off leaves nothing half-written."""
     out = job.out
     out.parent.mkdir(parents=True, exist_ok=True)
-    origin = Origin.of(job.pairs.train, job.pairs.validation, job.base, revision_of(job.base, winner.model))
+    origin = Origin.of(job.pairs.train, job.pairs.validation, job.base, revision_of(job.base, model))
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         fresh = Path(scratch) / "new"
-        job.method.write(winner.model, winner.tokenizer, fresh)
+        job.method.write(model, tokenizer, fresh)
         write_card(fresh, result, origin, asdict(job.options))
         if out.exists():
             out.rename(Path(scratch) / "old")

@@ -18,6 +18,8 @@ class TrainOptions:
         patience: Stop after this many validations without improvement.
         context: Longest row in tokens; longer ones are left out and counted.
         threads: Threads that torch may use.
+        distil: Share of the teacher's distribution, against its answer, in the loss of a token, where the
+            teacher gave log-probabilities; 0 leaves them aside.
         seed: Seed of initial weights, order and exchanges.
         seeds: Runs with consecutive seeds; the one with the lowest validation loss is kept.
         checkpoint_seconds: Wall-clock seconds between checkpoints inside an epoch; 0 writes one a step.
@@ -30,6 +32,7 @@ class TrainOptions:
     patience: int = 2
     context: int = 512
     threads: int = 1
+    distil: float = 0.5
     seed: int = 0
     seeds: int = 1
     checkpoint_seconds: float = 30.0

@@ -32,6 +32,8 @@ class TrainResult:
         lineage: Hash over all examples, in order.
         seed: The seed that was kept.
         seeds: Best validation loss by seed.
+        told: Completion tokens for which the teacher gave log-probabilities.
+        mapped: Those of them onto whose token of the student these could be mapped.
         resumed: Times it was taken up again after an interruption.
         notes: What else happened: divergences, resumptions.
     """
@@ -50,6 +52,8 @@ class TrainResult:
     lineage: str
     seed: int
     seeds: dict[int, float]
+    told: int = 0
+    mapped: int = 0
     resumed: int = 0
     notes: tuple[str, ...] = ()
 

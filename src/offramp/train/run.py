@@ -120,7 +120,7 @@ class Run:
         self._model.train()
         for rows in self._feed.epoch(standing.batch):
             batch = align(rows)
-            loss = completion_loss(self._model, batch)
+            loss = completion_loss(self._model, batch, self._options.distil)
             torch.autograd.backward(loss)
             value = float(loss.detach())
             norm = self._optimizer.step(rate_factor(standing.steps, self._steps))

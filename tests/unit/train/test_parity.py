@@ -61,15 +61,27 @@ class Pair:
     engine: WatchedEngine
 
 
-@pytest.fixture(scope="module", params=["merged", "switched"])
-def pair(request: pytest.FixtureRequest, toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    options = replace(toy.options, epochs=6, batch_tokens=128)
+@pytest.fixture(scope="module")
+def job(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    options = replace(toy.options, epochs=5, batch_tokens=128)
     out = tmp_path_factory.mktemp("parity") / "zed"
-    job = Job(Lora(options), Pairs(toy.train, toy.validation), NANO_BASE, out, options, lambda progress: None)
+    pairs = Pairs(toy.train, toy.validation)
+    return Job(Lora(options), pairs, NANO_BASE, out, options, lambda progress: None)
+
+
+@pytest.fixture(scope="module")
+def trained(job: Job) -> Trained:
+    made = train_seed(job, job.options.seed)
+    # Goes on from the finished checkpoint: what it writes is what was just trained.
     fit(job)
+    return made
+
+
+@pytest.fixture(scope="module", params=["merged", "switched"])
+def pair(request: pytest.FixtureRequest, job: Job, trained: Trained) -> Pair:
     engine = WatchedEngine(NANO_BASE, merge_limit=50_000_000 if request.param == "merged" else 0)
-    engine.load("zed", out)
-    return Pair(train_seed(job, options.seed), engine)
+    engine.load("zed", job.out)
+    return Pair(trained, engine)
 
 
 @torch.no_grad()
@@ -107,6 +119,19 @@ def test_what_is_served_freely_has_the_logits_of_training(pair: Pair, toy: Toy) 
     # Prompts of very different lengths in one batch, so that padding and positions are compared as well.
     long = replace(toy.examples[1], prompt="zed: " + "please " * 9 + "take the gorp")
     assert check(pair, [*toy.validation[:6], long]) > 40
+
+
+def test_what_is_served_under_a_constraint_has_the_logits_of_training(pair: Pair, toy: Toy) -> None:
+    assert check(pair, toy.validation, Constraint(TOOLS)) > 60
+
+
+def test_tokens_that_a_constraint_forces_are_those_of_training(pair: Pair, toy: Toy) -> None:
+    """One tool and nothing to choose but a value copied from the request: nearly all tokens are forced."""
+    for example in toy.validation[:5]:
+        value = example.completion.split('"')[3]
+        name = example.completion.partition(" ")[0]
+        only = Constraint((ToolShape(name, ("thing",)),), copy_from=value)
+        assert check(pair, [example], only) > 3
 
 
 def test_the_loss_of_training_is_the_probability_of_serving(pair: Pair, toy: Toy) -> None:
