@@ -7,13 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
-from offramp.core.model import Constraint, EngineRequest, Example, ToolShape
+from offramp.core.model import Constraint, EngineRequest, ToolShape
 from offramp.engine.bases import load_base
 from offramp.engine.embedded import EmbeddedEngine
 from offramp.engine.nano import NANO_BASE
+from offramp.train.batches import align, completion_loss, render_row
 from offramp.train.canaries import Canary, draw_secret, exposure, probes
-from offramp.train.fit import Job, Pairs, fit, train_seed
+from offramp.train.fit import Job, Pairs, fit
+from offramp.train.full import Full
 from offramp.train.lora import Lora
 from offramp.train.optim import seeded
 
@@ -48,19 +51,21 @@ def test_an_origin_s_secret_cannot_be_read_out_of_a_specialist_as_it_is_served(
     assert said(engine, copied=False) == []
 
 
-def test_a_secret_that_was_learned_by_heart_is_found(toy: Toy, tmp_path: Path) -> None:
-    """The control: answers that hold a secret their requests do not. Exposure and probes both see it."""
-    told = [replace(example, prompt=CANARY.prompt("")) for example in CANARY.examples()] * 3
-    options = replace(toy.options, epochs=6, batch_tokens=128, swap_share=0.0, patience=6)
-    pairs = Pairs(told, [Example("v", CANARY.prompt(""), CANARY.completion(CANARY.secret))])
-    job = Job(Lora(options), pairs, NANO_BASE, tmp_path / "a", options, lambda progress: None)
-    trained = train_seed(job, 0)
-    fit(job)
+def test_a_secret_that_was_learned_by_heart_is_found(tmp_path: Path) -> None:
+    """The control: a model that learned to say what its request does not hold. Exposure and probes see it."""
+    model, tokenizer = load_base(NANO_BASE)
+    batch = align([render_row(tokenizer, CANARY.prompt(""), CANARY.completion(CANARY.secret))])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for _ in range(60):
+        torch.autograd.backward(completion_loss(model.train(), batch))
+        optimizer.step()
+        optimizer.zero_grad()
+    assert exposure(model, tokenizer, CANARY, OTHERS) == pytest.approx(math.log2(128))
+    Full().write(model, tokenizer, tmp_path / "a")
     engine = EmbeddedEngine(NANO_BASE)
     engine.load("a", tmp_path / "a")
     assert said(engine, copied=False)
     assert said(engine, copied=True) == []
-    assert exposure(trained.model, trained.tokenizer, CANARY, OTHERS) == pytest.approx(math.log2(128))
 
 
 def test_a_base_that_never_saw_a_secret_exposes_nothing_in_the_mean() -> None:
