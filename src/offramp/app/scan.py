@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offramp.app.build import build, heavy
+from offramp.app.chosen import AUTO
 from offramp.app.money import cost_shares, prices_of
 from offramp.app.summary import summarise
+from offramp.config.settings import TrainSettings
 from offramp.core.errors import BadInput
 from offramp.interchange import Broken, format_named, read_calls
 from offramp.loop.find import Stages, find_in
@@ -46,7 +48,7 @@ _FIRST_TIME = 1e8
 
 _SERVE = "offramp serve --upstream https://api.openai.com/v1"
 
-_EVERY_S = 5.0
+_EVERY_S = 10.0
 _PROBE = 300
 
 
@@ -93,7 +95,9 @@ def scan(settings: Settings, wanted: Wanted, say: Say) -> Summary:
         heavy("offramp.loop.pipeline")
     with tempfile.TemporaryDirectory(prefix="offramp-scan-") as folder:
         # A scan sends nothing anywhere: no server is asked, however it is set up.
-        train = replace(settings.train, server="", cheaper="")
+        bundled = TrainSettings().base
+        base = bundled if settings.train.base == AUTO else settings.train.base
+        train = replace(settings.train, server="", cheaper="", base=base)
         app = build(replace(settings, home=Path(folder), train=train))
         try:
             return _Scan(app, wanted, say).run()
@@ -250,6 +254,10 @@ class _Scan:
             own = [call for task in unit.tasks for call in by_task[task.id]]
             able = self._able(unit, own, discovery, workshop)
             kinds, most = budget.affordable(unit, able, len(own), share)
+            self._say(
+                f"{unit.name}: {', '.join(kinds) or 'nothing'} on {most:,} of {len(own):,} calls, "
+                f"about {budgets.minutes(budget.estimate(kinds, most))} here."
+            )
             if most < len(own):
                 self._left_out.append(
                     f"{unit.name}: {most:,} of its {len(own):,} calls were used, for {', '.join(kinds)}."

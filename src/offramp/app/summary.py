@@ -200,6 +200,7 @@ def _proof(
         "risk_upper": member["risk_upper"] if group else certificate["risk_upper"],
         "calls_needed": member["calls_needed"] if group else certificate["calls_needed"],
         "reason": certificate["reason"],
+        "unit": certificate["unit"],
     }
     if unseen is None:
         proof["coverage"] = member["answered"] / member["n"] if live and member["n"] else 0.0

@@ -37,6 +37,7 @@ from offramp.report.scan_table import render_scan
 @click.option("--model", default="", help="Model that answered calls which name none, for its price.")
 @click.option("--prices", type=click.Path(), default=None, help="JSON file of prices.")
 @options.base
+@options.kinds
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Write the page here.")
 @options.as_json
 @click.pass_context
@@ -48,6 +49,7 @@ def command(
     alpha: float | None,
     delta: float | None,
     base: str | None,
+    kinds: str | None,
     prices: str | None,
     log_format: str,
     as_json: bool,
@@ -60,7 +62,12 @@ def command(
     Nothing is sent anywhere, nothing goes live, and nothing of the logs stays behind.
     """
     settings = options.settings_of(
-        ctx, certify__alpha=alpha, certify__delta=delta, train__base=base, plan__prices=prices
+        ctx,
+        certify__alpha=alpha,
+        certify__delta=delta,
+        train__base=base,
+        train__kinds=kinds,
+        plan__prices=prices,
     )
     wanted = Wanted(format=log_format, **asked)  # type: ignore[arg-type]  # click gives each its type
     summary = scan(settings, wanted, options.progress_line())

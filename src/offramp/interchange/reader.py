@@ -10,6 +10,7 @@ import sys
 import zlib
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -94,20 +95,27 @@ def _calls(line: bytes, number: int, path: Path, wanted: Format | None) -> list[
         row: Any = decode(line)
         if row is None:
             raise ValueError("not JSON")
-        if _too_deep(row):
+        # Brackets that are not there cannot nest: most rows need no walk.
+        if line.count(b"{") + line.count(b"[") >= _DEEPEST and _too_deep(row):
             raise BadInput(f"{_called(path)}, line {number} is nested too deeply.", hint=_LEAVE_OUT)
         found = wanted or format_of(row)
         if found is None:
             raise TypeError("no known format")
         # All of a row or nothing of it.
         calls = list(found.read(row, number))
-        id_ = digest([str(path.resolve()), number, line.decode()], size=10)
+        id_ = digest([_place(path), number, line.decode()], size=10)
         return [_identified(call, f"{id_}-{index}" if index else id_) for index, call in enumerate(calls)]
     except _BROKEN as error:
         raise BadInput(
             f"{_called(path)}, line {number} is no recorded call ({_why(error)}): {line[:_SHOWN]!r}.",
             hint=_ALLOWED + _LEAVE_OUT,
         ) from error
+
+
+@lru_cache(maxsize=64)
+def _place(path: Path) -> str:
+    """The file's place, by which its rows are known again."""
+    return str(path.resolve())
 
 
 def _too_deep(row: Any) -> bool:

@@ -95,10 +95,10 @@ class Budget:
         if needed <= self.left or (brief.unit.name, kind) in self._planned:
             return ""
         self.left_out.append(
-            f"{brief.unit.name}: {kind} would take about {_minutes(needed)}, "
-            f"{_minutes(max(0.0, self.left))} were left."
+            f"{brief.unit.name}: {kind} would take about {minutes(needed)}, "
+            f"{minutes(max(0.0, self.left))} were left."
         )
-        return f"no time: it takes about {_minutes(needed)}"
+        return f"no time: it takes about {minutes(needed)}"
 
     def _learn(self, brief: Brief, trials: Sequence[Trial]) -> None:
         """Compare the last trial's time with what was expected of it."""
@@ -131,5 +131,6 @@ def shares_of(units: Sequence[Unit], worth: Callable[[Unit], float]) -> list[flo
     return [amount / total if total else 1 / len(units) for amount in amounts]
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
+    """A duration as it is said: seconds up to a minute and a half, then minutes."""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -56,6 +56,7 @@ class TaskResult:
         untried: Kinds of candidates that were not tried, with the reason.
         exemplars: A few of its requests, masked.
         subtasks: What it consists of, with shares, the largest first.
+        unit: What its certificate counts.
         self_agreement: How often the teacher gives the same answer to the same request; None: no repeats.
     """
 
@@ -91,6 +92,7 @@ class TaskResult:
     exemplars: tuple[str, ...] = ()
     self_agreement: float | None = None
     subtasks: tuple[str, ...] = ()
+    unit: str = ""
 
     @property
     def live(self) -> bool:

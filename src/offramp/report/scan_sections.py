@@ -88,7 +88,15 @@ def task_map(summary: Summary) -> Markup:
     return section(
         "tasks",
         f"{plural(len(rows), 'task')}, the dearest first",
-        table(columns, (_map_cells(task, verdict, summary, widest) for task, verdict in shown), label="Tasks")
+        tag(
+            "div",
+            table(
+                columns,
+                (_map_cells(task, verdict, summary, widest) for task, verdict in shown),
+                label="Tasks",
+            ),
+            class_="map",
+        )
         if rows
         else tag("p", "No call recurs often enough to be a task."),
         tag("p", f"And {plural(len(rest), 'smaller task')}: --json lists them.", class_="fine")
@@ -123,7 +131,7 @@ def footnote(summary: Summary, scan: Scan) -> Markup:
     left = scan.left_out
     return section(
         "method",
-        "How it was made",
+        "Method",
         tag("p", method(summary, scan), class_="finding"),
         tag("h3", "Left out") if left else None,
         tag("ul", *(tag("li", line) for line in left)) if left else None,
@@ -231,7 +239,7 @@ def _task_card(task: TaskResult, summary: Summary) -> Markup:
     )
     facts = [
         ("Promised", f"at most {percent(task.alpha)}"),
-        ("Certified on", plural(task.n_calibration, "session") + " kept for that"),
+        ("Certified on", f"{count(task.n_calibration)} kept apart for that: {task.unit or 'calls'}"),
         *_tried(task),
         *_own_agreement(task),
     ]
@@ -259,6 +267,7 @@ def _group_card(group: GroupResult, summary: Summary) -> Markup:
             "Members",
             f"{len(live)} of {len(members)} answer; {len(above)} have an own bound above the promise",
         ),
+        *([("Counted", live[0].unit)] if live and live[0].unit else ()),
         *(_tried(live[0]) if live else ()),
     ]
     exemplars = [text for task in live for text in task.exemplars[:1]]

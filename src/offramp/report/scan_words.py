@@ -63,10 +63,10 @@ def method(summary: Summary, scan: Scan) -> str:
         return f"{tasks} Nothing was trained: this was a quick scan."
     return (
         f"{tasks} Each one's calls are split by session and then by time: half to train on, 15 % to choose "
-        "the candidate and fit its confidence, 35 % to certify, looked at once. The certificate is an exact "
-        "binomial (Clopper-Pearson) test at each threshold of a sequence fixed beforehand, on one call a "
-        f"session, stopped at the first failure. Delta, {percent(summary.delta)}, is split over all "
-        "certificates, so that all of them hold at once. What was learned from was masked first."
+        "the candidate and fit its confidence, 35 % to certify. The certificate is a finite-sample test at "
+        "each threshold of a sequence fixed beforehand, stopped at the first failure; what it counts stands "
+        f"beside it. Delta, {percent(summary.delta)}, is split over all certificates, so that all of them "
+        "hold at once. What was learned from was masked first."
     )
 
 

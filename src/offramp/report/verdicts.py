@@ -100,10 +100,10 @@ def leaving_share(summary: Summary, of: str = "share_calls") -> float:
 
 def _promise(task: TaskResult) -> str:
     who = called(task.candidate)
-    answers = f"{who[0].upper()}{who[1:]} could answer {percent(task.coverage)} of it"
     if task.scope == "group":
-        own = "" if task.risk_upper is None else f"; on its own the bound is {percent(task.risk_upper)}"
-        return f"{answers}, under its group's certificate{own}."
+        own = "" if task.risk_upper is None else f" Alone its bound would be {percent(task.risk_upper)}."
+        return f"Certified in its group: {who} could answer {percent(task.coverage)} of it.{own}"
+    answers = f"{who[0].upper()}{who[1:]} could answer {percent(task.coverage)} of it"
     return f"{answers}, certified to disagree on at most {percent(task.risk_upper)} of those."
 
 
