@@ -143,7 +143,8 @@ class _Scan:
         def shown(task: TaskResult) -> str:
             # A name that its masked prompt still holds was read in context, and is nobody's.
             prompt = redact(first[task.id].request).value if task.id in first else {}
-            return task.name if _words(task.name) in _words(dumps(prompt)) else redact(task.name).value
+            taken = re.split(r" [(\[]", task.name)[0]
+            return task.name if _words(taken) in _words(dumps(prompt)) else redact(task.name).value
 
         names = {task.name: shown(task) for task in summary.tasks}
         tasks = tuple(
