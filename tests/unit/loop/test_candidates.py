@@ -270,7 +270,7 @@ def test_cheaper_kinds_are_modelled_as_faster() -> None:
 
 @pytest.mark.parametrize("kind", ["cache", "template", "classifier", "lora"])
 def test_more_training_calls_are_held_in_more_memory(kind: str) -> None:
-    few, many = (CANDIDATES[kind].running(Site(LAPTOP, 400, 30, 12, n, BASE)) for n in (100, 10_000))
+    few, many = (CANDIDATES[kind].running(Site(LAPTOP, 400, 30, 12, n, base=BASE)) for n in (100, 10_000))
     assert few.memory < many.memory
     assert few.seconds <= many.seconds
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from offramp.loop.candidates.running import Running, Site
     from offramp.loop.workshop import Brief, Tools, Workshop
 
-_LOOKUP_S = 40e-6
+_LOOKUP_S = 12e-6
 """Rendering and hashing a payload in Python, on any CPU; measured, see docs/candidates.md."""
 _ENTRY_BYTES = 400
 

@@ -30,6 +30,8 @@ _ENCODER_BYTES = 90_900_000
 _ENCODER_TOKENS = 128
 _DIMENSIONS = 384
 _SINGLE = 4
+# Tokenizing and dispatching a hundred small operations, whatever the text; measured, see docs/candidates.md.
+_ENCODER_OVERHEAD_S = 0.012
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Site:
         payload: Tokens of its variable part, which is all that most candidates read.
         completion: Tokens of a typical answer.
         calls: Training calls.
+        tasks: Tasks that share them; a call concerns one.
         base: Shape of the base that adapters run on; None where it is not known.
         price: Price of the LLM that is asked; None where it is not known.
         latency: Measured seconds of the teacher's typical answer; None where nobody measured.
@@ -52,6 +55,7 @@ class Site:
     payload: int
     completion: int
     calls: int = 0
+    tasks: int = 1
     base: ModelShape | None = None
     price: ModelPrice | None = None
     latency: float | None = None
@@ -114,6 +118,7 @@ def site_of(
         items: Calls of the tasks, at least one; their medians count.
         device: The device.
         calls: Training calls.
+        tasks: Tasks that share them; a call concerns one.
         base: Shape of the base.
         price: Price of the LLM that is asked.
     """
@@ -124,6 +129,7 @@ def site_of(
         payload=round(median(len(payload_of(item.call.request)) for item in items) / CHARACTERS_PER_TOKEN),
         completion=round(median(len(item.example.completion) for item in items) / CHARACTERS_PER_TOKEN),
         calls=calls,
+        tasks=len({item.task for item in items}),
         base=base,
         price=price,
         latency=median(latencies) if latencies else None,
@@ -145,7 +151,7 @@ def encoder_seconds(site: Site) -> float:
     device, tokens = site.device, min(max(site.payload, 1), _ENCODER_TOKENS)
     read = _SINGLE * _ENCODER_WEIGHTS / (device.bandwidth * device.memory_efficiency)
     compute = 2 * _ENCODER_WEIGHTS * tokens / (device.flops * device.compute_efficiency)
-    return max(read, compute) + device.step_overhead_s
+    return max(read, compute) + _ENCODER_OVERHEAD_S
 
 
 def nearest_seconds(site: Site) -> float:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from offramp.loop.workshop import Brief, Tools, Workshop
 
 # Measured, see docs/candidates.md: one search of RE2 from Python, and its speed over the text.
-_SEARCH_S = 1.2e-6
-_CHARACTER_S = 2e-9
+_SEARCH_S = 2.5e-6
+_CHARACTER_S = 5e-9
 _RULES_PER_CALL = 0.1
 _RULE_BYTES = 8_000
 
@@ -59,7 +59,8 @@ class Template(Candidate):
         return TemplateSpecialist.load(folder)
 
     def running(self, site: Site) -> Running:
-        """A search of the request for every rule; how many there will be is a guess before training."""
-        rules = min(MOST_RULES, 1 + round(site.calls * _RULES_PER_CALL))
+        """A search for every rule of the call's task; how many there will be is a guess before training."""
+        rules = min(MOST_RULES, 1 + round(site.calls / site.tasks * _RULES_PER_CALL))
         search = _SEARCH_S + site.payload * CHARACTERS_PER_TOKEN * _CHARACTER_S
-        return computed(site, rules * search, rules * _RULE_BYTES, f"{rules} searches of the request")
+        held = site.tasks * rules * _RULE_BYTES
+        return computed(site, rules * search, held, f"{rules} searches of the request")
