@@ -139,7 +139,16 @@ def _sources(text: str) -> list[Source]:
 
 
 def _systems(text: str) -> tuple[str, ...]:
-    found = tuple(name for name in SYSTEMS if any(part.lower() in name.lower() for part in _list(text)))
+    whole = {name.lower() for name in SYSTEMS}
+    found = tuple(
+        name
+        for name in SYSTEMS
+        # A whole name means that system alone, though it is a part of another's.
+        if any(
+            part == name.lower() or (part not in whole and part in name.lower())
+            for part in _list(text.lower())
+        )
+    )
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r}: systems are {', '.join(SYSTEMS)}")
     return found
