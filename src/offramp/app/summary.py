@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 UNSEEN = "unseen"
 
+_REPEATS = 30
+"""Repeated requests from which the teacher's agreement with itself is shown."""
+
 _COMPARABLE = (OutputType.LABEL, OutputType.JSON, OutputType.TOOL_CALL)
 
 
@@ -163,7 +166,8 @@ def _result(task: Task, conversion: JsonObject | None, unseen: Unseen | None) ->
         "convertible": task.convertible,
         "sessions": task.sessions,
         "exemplars": task.profile.exemplars,
-        "self_agreement": task.profile.self_agreement,
+        # A share of a handful says nothing.
+        "self_agreement": task.profile.self_agreement if task.profile.repeats >= _REPEATS else None,
         "subtasks": tuple(f"{part.action} {part.share:.0%}" for part in task.subtasks),
         "reason": task.reason,
         **_counts(task.id, unseen),
