@@ -1,26 +1,70 @@
-"""Which members of a group are held back, and how far: decided on validation calls alone."""
+"""Which members of a group are held back, and how far: decided on validation calls alone.
+
+A member has few calls, and its point risk is mostly luck: of 18 members whose risk were just below alpha,
+half would look worse. So its risk is shrunk towards that of the whole group at the same threshold, as if
+``PRIOR`` of its calls had done as the group does (the posterior mean under a beta prior, which is how small
+areas are estimated from a large survey). No promise rests on it: what is certified is the group's risk,
+on calibration calls.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from offramp.certify.bounds import p_values
 from offramp.certify.exam import prepare
-from offramp.certify.threshold import candidates, measure
+from offramp.certify.threshold import candidates, measure, shrunk_risk
 from offramp.certify.units import Drawing, ScoredCalls, Units, length_cap, natural_unit, validation_units
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from offramp.certify.terms import Terms
+    from offramp.certify.units import Bools, Floats
 
+PRIOR: Final = 30.0
+"""Answered calls of a member that the group's risk counts as."""
 _SURPRISE: Final = 0.05
-"""Few answered calls hold a member back when alpha would produce their errors less often than this."""
-_LUCK: Final = 0.1
-"""A threshold of its own helps a member where alpha would show as few errors there at most this often."""
+"""Errors that alpha would produce less often than this are no luck, however good the group is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """Validation units of a group, each member's own and all together.
+
+    Attributes:
+        own: By member.
+        group: Of all members, nobody held back.
+        terms: What is to be promised.
+    """
+
+    own: Mapping[str, Units]
+    group: Units
+    terms: Terms
+
+    def risk(self, task: str, thresholds: Floats) -> Floats:
+        """Return a member's shrunk risk at each threshold, shape (t,)."""
+        seen = measure(self.own[task], thresholds)
+        prior = shrunk_risk(measure(self.group, thresholds))
+        return np.asarray((seen.errors + PRIOR * prior) / (seen.answered + PRIOR), dtype=np.float64)
+
+    def exceeds(self, task: str, thresholds: Floats) -> Bools:
+        """Tell at which thresholds a member answers something and seems to be above alpha, shape (t,)."""
+        seen, alpha = measure(self.own[task], thresholds), self.terms.alpha
+        as_many = 1.0 - p_values(seen.answered, np.maximum(seen.errors - 1.0, 0.0), alpha)
+        surprising = (seen.errors >= 1.0) & (as_many < _SURPRISE)
+        above = (self.risk(task, thresholds) > alpha) | surprising
+        return np.asarray((seen.answered > 0.0) & above, dtype=np.bool_)
+
+    def floor(self, task: str, above: float) -> float | None:
+        """Return the loosest threshold above another at which a member is within alpha; None for none."""
+        thresholds = candidates(self.own[task], self.terms.step)
+        thresholds = thresholds[thresholds > above]
+        fine = np.flatnonzero(~self.exceeds(task, thresholds))
+        return float(thresholds[fine[-1]]) if len(fine) else None
 
 
 def drawing_for(validation: ScoredCalls, terms: Terms) -> Drawing:
@@ -32,14 +76,13 @@ def drawing_for(validation: ScoredCalls, terms: Terms) -> Drawing:
 def draw_group(tasks: frozenset[str], validation: ScoredCalls, terms: Terms, sessions: int) -> Drawing:
     """Decide how a group's units are drawn, and which members are held back.
 
-    A member is held back when its own risk exceeds alpha at the threshold that validation promises: its
-    point risk where at least ``terms.min_answered`` calls were answered, otherwise only if alpha would
-    produce so many errors in fewer than one case of twenty. It then gets a floor, the loosest threshold of
-    its own at which a risk of alpha would have shown as few errors in at most one case of ten; where there
-    is none, and where it has no validation call, it always defers. Holding members back moves the group's
-    threshold, so this repeats until everybody is within alpha. From there on the worst members are held
-    back one by one, down to the last that is above alpha anywhere: a bad one may keep the others from being
-    answered. Of all these states the one with the largest coverage to be certified is taken.
+    A member is held back when its shrunk risk exceeds alpha at the threshold that validation promises, or
+    when alpha would produce so many errors there in fewer than one case of twenty. It then gets a floor, the
+    loosest threshold of its own at which it is within alpha; where there is none, and where it has no
+    validation call, it always defers. Holding members back moves the group's threshold, so this repeats
+    until everybody is within alpha. From there on the worst members are held back one by one, down to the
+    last that is above alpha anywhere: a bad one may keep the others from being answered. Of all these states
+    the one with the largest coverage to be certified is taken.
 
     Args:
         tasks: Ids of the members.
@@ -50,11 +93,12 @@ def draw_group(tasks: frozenset[str], validation: ScoredCalls, terms: Terms, ses
     unseen = tasks - set(validation.task)
     drawing = replace(drawing_for(validation, terms), deferred=unseen)
     own = {task: _own(validation, task, terms) for task in sorted(tasks - unseen)}
-    drawing = _settled(drawing, own, validation, terms, sessions)
+    members = _Members(own, validation_units(validation, drawing), terms)
+    drawing = _settled(drawing, members, validation, sessions)
     best, covered = drawing, prepare(validation, drawing, terms, sessions).promised(terms.delta)[1]
-    while (worst := _worst(own, drawing, terms)) is not None:
-        drawing = _held_back([worst], drawing, own, 0.0, terms)
-        drawing = _settled(drawing, own, validation, terms, sessions)
+    while (worst := _worst(members, drawing)) is not None:
+        drawing = _held_back([worst], drawing, members, 0.0)
+        drawing = _settled(drawing, members, validation, sessions)
         coverage = prepare(validation, drawing, terms, sessions).promised(terms.delta)[1]
         if coverage > covered:
             best, covered = drawing, coverage
@@ -66,27 +110,25 @@ def _own(validation: ScoredCalls, task: str, terms: Terms) -> Units:
     return validation_units(calls, drawing_for(calls, terms))
 
 
-def _settled(
-    drawing: Drawing, own: dict[str, Units], validation: ScoredCalls, terms: Terms, sessions: int
-) -> Drawing:
+def _settled(drawing: Drawing, members: _Members, validation: ScoredCalls, sessions: int) -> Drawing:
     """Hold members back that are above alpha at the promised threshold until none is."""
     while True:
-        threshold, _ = prepare(validation, drawing, terms, sessions).promised(terms.delta)
+        threshold, _ = prepare(validation, drawing, members.terms, sessions).promised(members.terms.delta)
         worse = [
-            task for task, calls in own.items() if _exceeds(calls, max(threshold, drawing.floor(task)), terms)
+            task
+            for task in members.own
+            if members.exceeds(task, np.array([max(threshold, drawing.floor(task))]))[0]
         ]
         if not worse:
             return drawing
-        drawing = _held_back(worse, drawing, own, threshold, terms)
+        drawing = _held_back(worse, drawing, members, threshold)
 
 
-def _held_back(
-    tasks: Iterable[str], drawing: Drawing, own: dict[str, Units], threshold: float, terms: Terms
-) -> Drawing:
+def _held_back(tasks: Iterable[str], drawing: Drawing, members: _Members, threshold: float) -> Drawing:
     """Give each task a floor above the threshold and its present floor, or defer it."""
     floors, deferred = dict(drawing.floors), drawing.deferred
     for task in tasks:
-        floor = _floor(own[task], max(threshold, drawing.floor(task)), terms)
+        floor = members.floor(task, max(threshold, drawing.floor(task)))
         if floor is None:
             floors.pop(task, None)
             deferred |= {task}
@@ -95,28 +137,12 @@ def _held_back(
     return replace(drawing, floors=floors, deferred=deferred)
 
 
-def _floor(calls: Units, above: float, terms: Terms) -> float | None:
-    """Return the loosest threshold above another at which a member seems to be within alpha."""
-    thresholds = candidates(calls, terms.step)
-    curve = measure(calls, thresholds)
-    fine = (p_values(curve.answered, curve.errors, terms.alpha) <= _LUCK) & (thresholds > above)
-    return float(thresholds[np.flatnonzero(fine)[-1]]) if fine.any() else None
-
-
-def _exceeds(calls: Units, threshold: float, terms: Terms) -> bool:
-    answered, errors = _counts(calls, threshold)
-    if answered >= terms.min_answered:
-        return errors > terms.alpha * answered
-    return errors >= 1.0 and float(p_values(answered, errors - 1.0, terms.alpha)) > 1.0 - _SURPRISE
-
-
-def _worst(own: dict[str, Units], drawing: Drawing, terms: Terms) -> str | None:
+def _worst(members: _Members, drawing: Drawing) -> str | None:
     """Return the riskiest member if all above its floor were answered; None where all are within alpha."""
-    counts = {task: _counts(calls, drawing.floor(task)) for task, calls in own.items()}
-    risky = {task: (k + 1.0) / (n + 2.0) for task, (n, k) in counts.items() if k > terms.alpha * n}
-    return max(risky, key=lambda task: risky[task], default=None)
-
-
-def _counts(calls: Units, threshold: float) -> tuple[float, float]:
-    curve = measure(calls, np.array([threshold]))
-    return float(curve.answered[0]), float(curve.errors[0])
+    floors = {task: np.array([drawing.floor(task)]) for task in members.own}
+    risks = {
+        task: float(members.risk(task, floor)[0])
+        for task, floor in floors.items()
+        if members.exceeds(task, floor)[0]
+    }
+    return max(risks, key=lambda task: risks[task], default=None)

@@ -24,8 +24,6 @@ class Terms:
             session where they have one. Either way the promise is on a share of all calls.
         mix_tolerance: Total variation distance beyond which another mix voids a group certificate.
         step: Distance of neighbouring thresholds in validation coverage.
-        min_answered: Answered validation calls from which a member's point risk decides whether it is
-            within alpha.
         seed: For drawing one call per session, and for the order in which sessions are bet on.
         measure: What agreement means here, for the certificate.
         asked: The alpha that was asked for, where the teacher's self-agreement made it a larger one.
@@ -39,7 +37,6 @@ class Terms:
     unit: Unit | None = None
     mix_tolerance: float = 0.1
     step: float = STEP
-    min_answered: int = 10
     seed: int = 0
     measure: str = ""
     asked: float | None = None
