@@ -1,10 +1,11 @@
 """Which members of a group are held back, and how far: decided on validation calls alone.
 
-A member has few calls, and its point risk is mostly luck: of 18 members whose risk were just below alpha,
-half would look worse. So its risk is shrunk towards that of the whole group at the same threshold, as if
-``PRIOR`` of its calls had done as the group does (the posterior mean under a beta prior, which is how small
-areas are estimated from a large survey). No promise rests on it: what is certified is the group's risk,
-on calibration calls.
+A member whose own risk is above alpha where the group's threshold would be is held to a stricter one. Its
+few calls say little about how strict it must be: asked to prove it, hardly any member of 80 calls could. So
+its risk there is shrunk towards that of the whole group at the same threshold, as if ``PRIOR`` of its calls
+had done as the group does (the posterior mean under a beta prior, which is how small areas are estimated
+from a large survey). A member whose confidence does not tell right from wrong always defers. No promise
+rests on any of this: what is certified is the group's risk, on calibration calls.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from scipy.stats import mannwhitneyu
 
 from offramp.certify.bounds import p_values
 from offramp.certify.exam import prepare
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
 
 PRIOR: Final = 30.0
 """Answered calls of a member that the group's risk counts as."""
+_FEW: Final = 10
+"""Answered calls below which a point risk says nothing."""
 _SURPRISE: Final = 0.05
-"""Errors that alpha would produce less often than this are no luck, however good the group is."""
+"""What alpha, or a confidence that says nothing, would produce less often than this is no luck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +56,28 @@ class _Members:
         return np.asarray((seen.errors + PRIOR * prior) / (seen.answered + PRIOR), dtype=np.float64)
 
     def exceeds(self, task: str, thresholds: Floats) -> Bools:
-        """Tell at which thresholds a member answers something and seems to be above alpha, shape (t,)."""
+        """Tell at which thresholds a member's own calls are above alpha, shape (t,).
+
+        Of fewer than ten answered calls only errors count that alpha would hardly produce.
+        """
         seen, alpha = measure(self.own[task], thresholds), self.terms.alpha
         as_many = 1.0 - p_values(seen.answered, np.maximum(seen.errors - 1.0, 0.0), alpha)
         surprising = (seen.errors >= 1.0) & (as_many < _SURPRISE)
-        above = (self.risk(task, thresholds) > alpha) | surprising
-        return np.asarray((seen.answered > 0.0) & above, dtype=np.bool_)
+        above = np.where(seen.answered >= _FEW, seen.errors > alpha * seen.answered, surprising)
+        return np.asarray(above, dtype=np.bool_)
 
     def floor(self, task: str, above: float) -> float | None:
-        """Return the loosest threshold above another at which a member is within alpha; None for none."""
+        """Return the loosest threshold above another at which a member is within alpha; None for none.
+
+        There is none for a member whose confidence does not tell right from wrong (Mann and Whitney 1947, at
+        5 %): a stricter threshold would answer fewer of its calls, and no better ones.
+        """
+        if not _orders(self.own[task]):
+            return None
         thresholds = candidates(self.own[task], self.terms.step)
         thresholds = thresholds[thresholds > above]
-        fine = np.flatnonzero(~self.exceeds(task, thresholds))
-        return float(thresholds[fine[-1]]) if len(fine) else None
+        fine = (self.risk(task, thresholds) <= self.terms.alpha) & ~self.exceeds(task, thresholds)
+        return float(thresholds[np.flatnonzero(fine)[-1]]) if fine.any() else None
 
 
 def drawing_for(validation: ScoredCalls, terms: Terms) -> Drawing:
@@ -76,13 +89,13 @@ def drawing_for(validation: ScoredCalls, terms: Terms) -> Drawing:
 def draw_group(tasks: frozenset[str], validation: ScoredCalls, terms: Terms, sessions: int) -> Drawing:
     """Decide how a group's units are drawn, and which members are held back.
 
-    A member is held back when its shrunk risk exceeds alpha at the threshold that validation promises, or
-    when alpha would produce so many errors there in fewer than one case of twenty. It then gets a floor, the
-    loosest threshold of its own at which it is within alpha; where there is none, and where it has no
-    validation call, it always defers. Holding members back moves the group's threshold, so this repeats
-    until everybody is within alpha. From there on the worst members are held back one by one, down to the
-    last that is above alpha anywhere: a bad one may keep the others from being answered. Of all these states
-    the one with the largest coverage to be certified is taken.
+    A member is held back when its own risk exceeds alpha at the threshold that validation promises. It then
+    gets a floor, the loosest threshold of its own at which its own risk and its shrunk risk are within
+    alpha; where there is none, and where it has no validation call, it always defers. Holding members back
+    moves the group's threshold, so this repeats until everybody is within alpha. From there on the worst
+    members are held back one by one, down to the last that is above alpha anywhere: a bad one may keep the
+    others from being answered. Of all these states the one with the largest coverage to be certified is
+    taken.
 
     Args:
         tasks: Ids of the members.
@@ -135,6 +148,15 @@ def _held_back(tasks: Iterable[str], drawing: Drawing, members: _Members, thresh
         else:
             floors[task] = floor
     return replace(drawing, floors=floors, deferred=deferred)
+
+
+def _orders(calls: Units) -> bool:
+    """Tell whether right answers are surer than wrong ones, by more than luck."""
+    wrong = np.isfinite(calls.error_at)
+    right, missed = calls.answer_at[~wrong], calls.answer_at[wrong]
+    if not len(right) or not len(missed) or not np.ptp(calls.answer_at):
+        return False
+    return bool(mannwhitneyu(right, missed, alternative="greater").pvalue <= _SURPRISE)
 
 
 def _worst(members: _Members, drawing: Drawing) -> str | None:
