@@ -1,11 +1,12 @@
 """Which members of a group are held back, and how far: decided on validation calls alone.
 
-A member whose own risk is above alpha where the group's threshold would be is held to a stricter one. Its
-few calls say little about how strict it must be: asked to prove it, hardly any member of 80 calls could. So
-its risk there is shrunk towards that of the whole group at the same threshold, as if ``PRIOR`` of its calls
-had done as the group does (the posterior mean under a beta prior, which is how small areas are estimated
-from a large survey). A member whose confidence does not tell right from wrong always defers. No promise
-rests on any of this: what is certified is the group's risk, on calibration calls.
+A member that is above alpha where the group's threshold would be is held to a stricter one. Its few calls
+say little about that: of members just below alpha half would look worse, and asked to prove themselves,
+hardly any member of 80 calls could. So a member's risk is shrunk towards that of the whole group at the same
+threshold, as if ``PRIOR`` of its calls had done as the group does (the posterior mean under a beta prior,
+which is how small areas are estimated from a large survey). A member whose confidence does not tell right
+from wrong gets no such credit: where its own risk is above alpha it always defers. No promise rests on any of
+this: what is certified is the group's risk, on calibration calls.
 """
 
 from __future__ import annotations
@@ -56,15 +57,17 @@ class _Members:
         return np.asarray((seen.errors + PRIOR * prior) / (seen.answered + PRIOR), dtype=np.float64)
 
     def exceeds(self, task: str, thresholds: Floats) -> Bools:
-        """Tell at which thresholds a member's own calls are above alpha, shape (t,).
+        """Tell at which thresholds a member answers something and seems to be above alpha, shape (t,).
 
-        Of fewer than ten answered calls only errors count that alpha would hardly produce.
+        Its shrunk risk says so, or errors that alpha would hardly produce; where its confidence does not tell
+        right from wrong, its own risk.
         """
         seen, alpha = measure(self.own[task], thresholds), self.terms.alpha
         as_many = 1.0 - p_values(seen.answered, np.maximum(seen.errors - 1.0, 0.0), alpha)
-        surprising = (seen.errors >= 1.0) & (as_many < _SURPRISE)
-        above = np.where(seen.answered >= _FEW, seen.errors > alpha * seen.answered, surprising)
-        return np.asarray(above, dtype=np.bool_)
+        above = (self.risk(task, thresholds) > alpha) | ((seen.errors >= 1.0) & (as_many < _SURPRISE))
+        if not _orders(self.own[task]):
+            above |= (seen.answered >= _FEW) & (seen.errors > alpha * seen.answered)
+        return np.asarray((seen.answered > 0.0) & above, dtype=np.bool_)
 
     def floor(self, task: str, above: float) -> float | None:
         """Return the loosest threshold above another at which a member is within alpha; None for none.
@@ -76,8 +79,8 @@ class _Members:
             return None
         thresholds = candidates(self.own[task], self.terms.step)
         thresholds = thresholds[thresholds > above]
-        fine = (self.risk(task, thresholds) <= self.terms.alpha) & ~self.exceeds(task, thresholds)
-        return float(thresholds[np.flatnonzero(fine)[-1]]) if fine.any() else None
+        fine = np.flatnonzero(~self.exceeds(task, thresholds))
+        return float(thresholds[fine[-1]]) if len(fine) else None
 
 
 def drawing_for(validation: ScoredCalls, terms: Terms) -> Drawing:
@@ -89,13 +92,12 @@ def drawing_for(validation: ScoredCalls, terms: Terms) -> Drawing:
 def draw_group(tasks: frozenset[str], validation: ScoredCalls, terms: Terms, sessions: int) -> Drawing:
     """Decide how a group's units are drawn, and which members are held back.
 
-    A member is held back when its own risk exceeds alpha at the threshold that validation promises. It then
-    gets a floor, the loosest threshold of its own at which its own risk and its shrunk risk are within
-    alpha; where there is none, and where it has no validation call, it always defers. Holding members back
-    moves the group's threshold, so this repeats until everybody is within alpha. From there on the worst
-    members are held back one by one, down to the last that is above alpha anywhere: a bad one may keep the
-    others from being answered. Of all these states the one with the largest coverage to be certified is
-    taken.
+    A member is held back when it exceeds alpha (see ``_Members``) at the threshold that validation promises.
+    It then gets a floor, the loosest threshold of its own at which it does not; where there is none, and
+    where it has no validation call, it always defers. Holding members back moves the group's threshold, so
+    this repeats until everybody is within alpha. From there on the worst members are held back one by one,
+    down to the last that is above alpha anywhere: a bad one may keep the others from being answered. Of all
+    these states the one with the largest coverage to be certified is taken.
 
     Args:
         tasks: Ids of the members.
