@@ -1,6 +1,6 @@
 """Training on recorded calls: what a run costs, how served answers are cut, what canaries can be read out.
 
-    python bench/training.py [--epochs N] [FILE.jsonl.gz ...]
+    python bench/training.py [--epochs N] [--limit N] [FILE.jsonl.gz ...]
 
 An adapter is trained on the training calls of the group of all tool-call tasks, with canaries of one
 origin among them: sentences with a random number of six digits in request and answer, said 1, 4 and 16 times.
@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 
 from discover.traffic import read
 
+from offramp.core.call import OutputType
 from offramp.core.model import EngineRequest
 from offramp.core.render import constraint_of
 from offramp.curate.curate import curate
@@ -62,8 +63,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("files", type=Path, nargs="*", default=traffic.files(), help="default: the sample")
     parser.add_argument("--epochs", type=int, default=LoraOptions().epochs)
+    parser.add_argument("--limit", type=int, help="read this many calls of each file, the first ones")
     arguments = parser.parse_args()
-    calls = [labelled.call for path in arguments.files for labelled in read(path)]
+    calls = [labelled.call for path in arguments.files for labelled in read(path)[: arguments.limit]]
     discovery = discover(calls)
     unit = max(units_of(discovery.tasks), key=lambda unit: len(unit.tasks))
     dataset = curate(calls, discovery.assignment, unit.tasks, shares=SHARES)
@@ -108,7 +110,8 @@ def run(job: Job) -> Trained:
     print(
         f"training: {trained.feed.size} examples ({trained.left_out} too long), {standing.epoch} epochs, "
         f"{standing.steps} steps, {spent:.0f} CPU s, {standing.tokens / spent:,.0f} tokens per CPU s, "
-        f"validation loss {standing.best_loss:.4f}"
+        f"validation loss {standing.best_loss:.4f}",
+        flush=True,
     )
     # The finished checkpoint of the very same run: writing costs no second training.
     (job.work).parent.mkdir(parents=True, exist_ok=True)
@@ -130,16 +133,16 @@ def cuts(dataset: Dataset, folder: Path) -> None:
         right = sum(c.text == row.example.completion for c, row in zip(served, rows, strict=True))
         print(
             f"cut: {name:20} {len(rows)} calls, foreign {foreign / len(rows):.1%}, "
-            f"same text as the teacher {right / len(rows):.1%}, {1000 * spent / len(rows):.1f} CPU ms a call"
+            f"same text as the teacher {right / len(rows):.1%}, {1000 * spent / len(rows):.1f} CPU ms a call",
+            flush=True,
         )
 
 
 def request(dataset: Dataset, row: Item) -> EngineRequest:
-    """The request as the specialist makes it."""
-    output = next(task for task in dataset.card["tasks"] if task["id"] == row.task)["output"]
-    return EngineRequest(
-        "a", row.example.prompt, constraint_of(row.call.request, output, dataset.facts[row.task])
-    )
+    """The request as the specialist makes it; a group is made of tool-call tasks."""
+    constraint = constraint_of(row.call.request, OutputType.TOOL_CALL, dataset.facts[row.task])
+    assert constraint is not None
+    return EngineRequest("a", row.example.prompt, constraint)
 
 
 def is_foreign(completion: Completion) -> bool:
@@ -155,7 +158,7 @@ def leaks(canaries: list[Canary], dataset: Dataset, trained: Trained, folder: Pa
     engine = EmbeddedEngine(NANO_BASE)
     engine.load("a", folder)
     offered = next(
-        constraint_of(row.call.request, "tool_call", dataset.facts[row.task])
+        constraint_of(row.call.request, OutputType.TOOL_CALL, dataset.facts[row.task])
         for row in dataset.parts["train"]
         if row.example.completion.startswith(canaries[0].tool)
     )
@@ -170,7 +173,8 @@ def leaks(canaries: list[Canary], dataset: Dataset, trained: Trained, folder: Pa
         said["no constraint"] = read_out(engine, canary, None)
         print(
             f"canary: said {canary.repeats:2} times, exposure {before:.1f} bits before, {after:.1f} after; "
-            + ", ".join(f"{name}: {'SAID' if found else 'not said'}" for name, found in said.items())
+            + ", ".join(f"{name}: {'SAID' if found else 'not said'}" for name, found in said.items()),
+            flush=True,
         )
 
 
