@@ -43,11 +43,13 @@ class _Members:
     Attributes:
         own: By member.
         group: Of all members, nobody held back.
+        ordered: Members whose confidence tells right from wrong.
         terms: What is to be promised.
     """
 
     own: Mapping[str, Units]
     group: Units
+    ordered: frozenset[str]
     terms: Terms
 
     def risk(self, task: str, thresholds: Floats) -> Floats:
@@ -65,7 +67,7 @@ class _Members:
         seen, alpha = measure(self.own[task], thresholds), self.terms.alpha
         as_many = 1.0 - p_values(seen.answered, np.maximum(seen.errors - 1.0, 0.0), alpha)
         above = (self.risk(task, thresholds) > alpha) | ((seen.errors >= 1.0) & (as_many < _SURPRISE))
-        if not _orders(self.own[task]):
+        if task not in self.ordered:
             above |= (seen.answered >= _FEW) & (seen.errors > alpha * seen.answered)
         return np.asarray((seen.answered > 0.0) & above, dtype=np.bool_)
 
@@ -75,7 +77,7 @@ class _Members:
         There is none for a member whose confidence does not tell right from wrong (Mann and Whitney 1947, at
         5 %): a stricter threshold would answer fewer of its calls, and no better ones.
         """
-        if not _orders(self.own[task]):
+        if task not in self.ordered:
             return None
         thresholds = candidates(self.own[task], self.terms.step)
         thresholds = thresholds[thresholds > above]
@@ -108,7 +110,8 @@ def draw_group(tasks: frozenset[str], validation: ScoredCalls, terms: Terms, ses
     unseen = tasks - set(validation.task)
     drawing = replace(drawing_for(validation, terms), deferred=unseen)
     own = {task: _own(validation, task, terms) for task in sorted(tasks - unseen)}
-    members = _Members(own, validation_units(validation, drawing), terms)
+    ordered = frozenset(task for task, calls in own.items() if _orders(calls))
+    members = _Members(own, validation_units(validation, drawing), ordered, terms)
     drawing = _settled(drawing, members, validation, sessions)
     best, covered = drawing, prepare(validation, drawing, terms, sessions).promised(terms.delta)[1]
     while (worst := _worst(members, drawing)) is not None:

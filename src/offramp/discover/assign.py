@@ -84,7 +84,7 @@ class Assigner:
         """Return the task id of a chat-completions request, None for an unknown call site."""
         look = self._reader.look(request)
         task = self.place(look.signature, look.wording)
-        fork = self._forks.get(task) if task is not None else None
+        fork = self.fork(task)
         return task if fork is None else fork.task(instruction_of(request, fork.side))
 
     def place(self, signature: Signature, wording: str) -> str | None:

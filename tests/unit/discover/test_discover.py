@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.discover.world import request, say, use
 
 from offramp.core.call import Call, OutputType, Usage
 from offramp.discover.assign import Assigner
@@ -30,28 +31,6 @@ WISHES = (
 )
 MOODS = ("calm", "cross", "in a hurry", "polite to a fault", "new here")
 ROOMS = "You handle {} requests of a home assistant. Answer with the one action that fits the request."
-
-
-def request(prompt: str, payload: str, *tools: str) -> JsonObject:
-    messages = [{"role": "system", "content": prompt}] if prompt else []
-    body: JsonObject = {"model": "m", "messages": [*messages, {"role": "user", "content": payload}]}
-    if tools:
-        body["tools"] = [{"type": "function", "function": {"name": t, "parameters": {}}} for t in tools]
-    return body
-
-
-def say(text: str) -> JsonObject:
-    return {"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}
-
-
-def use(tool: str) -> JsonObject:
-    function = {"name": tool, "arguments": "{}"}
-    message = {
-        "role": "assistant",
-        "content": None,
-        "tool_calls": [{"type": "function", "function": function}],
-    }
-    return {"choices": [{"message": message, "finish_reason": "tool_calls"}]}
 
 
 def calls_of(
