@@ -121,7 +121,7 @@ class Database:
 
 
 def peek(path: Path, *, busy_s: float, look: Callable[[sqlite3.Connection], None]) -> None:
-    """Look into a store that may not be ours, without changing a byte of it.
+    """Look into a store that may not be ours, without changing what it says.
 
     Raises:
         SchemaTooNew: A later version wrote it.
@@ -130,12 +130,23 @@ def peek(path: Path, *, busy_s: float, look: Callable[[sqlite3.Connection], None
     if not path.exists() or path.stat().st_size == 0:
         return
     with translated(path, busy_s):
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=busy_s)
         try:
-            if check_version(connection) > 0:
-                look(connection)
-        finally:
-            connection.close()
+            _peek(path, busy_s, look, "ro")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+                raise
+            # A writer was killed before the switch to a write-ahead log: who reads first takes its half
+            # transaction back, and that needs the right to write.
+            _peek(path, busy_s, look, "rw")
+
+
+def _peek(path: Path, busy_s: float, look: Callable[[sqlite3.Connection], None], mode: str) -> None:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=busy_s)
+    try:
+        if check_version(connection) > 0:
+            look(connection)
+    finally:
+        connection.close()
 
 
 def create_private(path: Path) -> None:

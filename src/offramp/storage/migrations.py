@@ -98,14 +98,15 @@ def _step(connection: sqlite3.Connection, steps: tuple[tuple[str, ...], ...]) ->
 
 
 def _version(connection: sqlite3.Connection, latest: int) -> int:
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    # In this order: another process may be creating the tables, and marks them in the same transaction.
+    foreign = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
     application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    if application != APPLICATION_ID and foreign:
+        raise StorageError("The file is a database of another program.", hint="Choose another path.")
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > latest:
         raise SchemaTooNew(
             f"The store has schema version {version}; this offramp knows versions up to {latest}.",
             hint="Upgrade offramp.",
         )
-    foreign = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
-    if application != APPLICATION_ID and foreign:
-        raise StorageError("The file is a database of another program.", hint="Choose another path.")
     return version

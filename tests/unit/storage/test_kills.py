@@ -163,3 +163,17 @@ def test_killed_writers_lose_nothing_and_leave_no_rubbish(tmp_path: Path, work: 
     store.close()
     left = bytes_of(tmp_path)
     assert [key for key in ledger["dropped"] if key.encode() in left] == []
+
+
+def test_killed_creators_leave_a_store_that_opens(tmp_path: Path) -> None:
+    seed = random.Random("creators")
+    for home in range(KILLS // 6):
+        path = tmp_path / str(home) / "offramp.db"
+        ledger = Ledger()
+        children = [spawn(write, path, life) for life in range(3)]
+        for child, hear in children:
+            ledger.read(kill(child, hear, seed.random() * LONGEST_S / 2, ready=False))
+        assert ledger["error"] == set()
+        store = opened(path)
+        ledger.check(list(store.calls()))
+        store.close()

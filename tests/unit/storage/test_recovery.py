@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -230,3 +232,20 @@ def test_a_copy_that_was_not_committed_is_discarded(home: Path) -> None:
     assert not begun.path.exists()
     store.close()
     assert [c.id for c in read(home)] == ["c00000", "c00001", "c00003", "c00004"]
+
+
+def test_a_writer_killed_before_the_write_ahead_log_stops_nobody(home: Path, quick_path: Path) -> None:
+    """What a kill in the first transaction leaves: a journal that the next to open must take back."""
+    write(home, calls(0, 3))
+    torn = quick_path / "torn"
+    shutil.copytree(home, torn)
+    with contextlib.closing(sqlite3.connect(home / "offramp.db", isolation_level=None)) as writer:
+        writer.execute("PRAGMA journal_mode = DELETE")
+        writer.execute("PRAGMA cache_size = 1")  # half of the transaction reaches the file before its end
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("CREATE TABLE half AS WITH RECURSIVE n(x) AS (VALUES(1) UNION ALL"
+                       " SELECT x + 1 FROM n WHERE x < 5000) SELECT hex(randomblob(100)) FROM n")  # fmt: skip
+        for name in ("offramp.db", "offramp.db-journal"):
+            shutil.copy(home / name, torn / name)
+    assert [c.id for c in read(torn)] == [c.id for c in calls(0, 3)]
+    assert not (torn / "offramp.db-journal").exists()
