@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offramp.certify.betting import Expected, SessionCounts, rejects
-from offramp.certify.exam import Exam, prepare_sessions
+from offramp.certify.exam import Exam, prepare_sessions, prepare_units
 from offramp.certify.sessions import CHUNK, session_counts
 from offramp.certify.terms import Terms
-from offramp.certify.threshold import candidates, measure, run_sequence, sequence
+from offramp.certify.threshold import before_failure, candidates, measure, run_sequence
 from offramp.certify.units import Drawing, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.certify.worlds import Sample
+    from numpy.typing import NDArray
+
+    from offramp.certify.units import Units
 
 DELTA = 0.05
 
@@ -41,8 +44,7 @@ def one_a_session(
 
 def every_row(validation: Sample, calibration: Sample, alpha: float) -> float | None:
     """The exact test, counting every call as if calls were independent."""
-    thresholds = sequence(validation.rows, alpha, len(calibration.loss))
-    return run_sequence(measure(calibration.rows, thresholds), alpha, DELTA).threshold
+    return _tested(validation.rows, calibration.rows, alpha)
 
 
 def tuned(validation: Sample, alpha: float) -> float | None:
@@ -63,31 +65,62 @@ def checked(threshold: float | None, calibration: Sample, alpha: float) -> float
 
 def _drawn(validation: Sample, calibration: Sample, alpha: float, rng: np.random.Generator) -> float | None:
     units = calibration.drawn(rng)
-    thresholds = sequence(validation.drawn(rng), alpha, len(units.weight))
-    return run_sequence(measure(units, thresholds), alpha, DELTA).threshold
+    return _tested(validation.drawn(rng), units, alpha)
+
+
+def _tested(validation: Units, calibration: Units, alpha: float) -> float | None:
+    terms = Terms(alpha=alpha, delta=DELTA)
+    exam = prepare_units(validation, Drawing(Unit.CALL), terms, len(calibration.weight))
+    curve = measure(calibration, exam.curve.thresholds)
+    return run_sequence(curve, alpha, DELTA, exam.second).threshold
 
 
 def _bet(samples: Sequence[Sample], exams: Sequence[Exam], alpha: float) -> list[float | None]:
     """Do what ``exam.sit`` does, for many repeats at a time."""
-    passed, running = np.zeros(len(exams), dtype=np.intp), list(range(len(exams)))
-    for start in range(0, max(len(exam.forecasts) for exam in exams), CHUNK):
-        running = [row for row in running if start < len(exams[row].forecasts) and passed[row] == start]
-        if not running:
-            break
-        found = rejects(*_stacked([(samples[row], exams[row]) for row in running], start), alpha, DELTA)
-        for row, tests in zip(running, found, strict=True):
-            most = min(CHUNK, len(exams[row].forecasts) - start)
-            passed[row] = start + (most if tests[:most].all() else int(np.argmin(tests[:most])))
+    rows, seconds = np.arange(len(exams)), np.array([exam.second for exam in exams])
+    totals = np.array([len(exam.forecasts) for exam in exams])
+    early = _passes(samples, exams, (0 * seconds, seconds), (alpha, DELTA / 2.0))
+    late = np.zeros(len(exams), dtype=np.intp)
+    for arrived, level in ((early == seconds, DELTA), (early < seconds, DELTA / 2.0)):
+        some = rows[arrived]
+        stretch = (seconds[some], totals[some])
+        late[some] = _passes(
+            [samples[row] for row in some], [exams[row] for row in some], stretch, (alpha, level)
+        )
+    passed = np.where(late > 0, seconds + late, early)
     return [
         float(exam.curve.thresholds[passes - 1]) if passes else None
         for exam, passes in zip(exams, passed.tolist(), strict=True)
     ]
 
 
-def _stacked(pairs: Sequence[tuple[Sample, Exam]], start: int) -> tuple[SessionCounts, Expected]:
+def _passes(
+    samples: Sequence[Sample],
+    exams: Sequence[Exam],
+    stretch: tuple[NDArray[np.intp], NDArray[np.intp]],
+    promise: tuple[float, float],
+) -> NDArray[np.intp]:
+    """Count the thresholds of a stretch that pass before the first failure, for each repeat."""
+    starts, stops = stretch
+    lengths, passed, running = stops - starts, np.zeros(len(exams), dtype=np.intp), list(range(len(exams)))
+    for done in range(0, int(lengths.max(initial=0)), CHUNK):
+        running = [row for row in running if done < lengths[row] and passed[row] == done]
+        if not running:
+            break
+        pairs = [(samples[row], exams[row]) for row in running]
+        found = rejects(*_stacked(pairs, starts[running] + done), *promise)
+        for row, tests in zip(running, found, strict=True):
+            most = min(CHUNK, int(lengths[row]) - done)
+            passed[row] = done + before_failure(tests[:most])
+    return passed
+
+
+def _stacked(
+    pairs: Sequence[tuple[Sample, Exam]], starts: NDArray[np.intp]
+) -> tuple[SessionCounts, Expected]:
     """Count at the same stretch of each repeat's thresholds; short ones repeat their last threshold."""
     counts, means, clumps = [], [], []
-    for sample, exam in pairs:
+    for (sample, exam), start in zip(pairs, starts.tolist(), strict=True):
         assert exam.expected is not None, "whole sessions have expectations"
         rows = np.minimum(np.arange(start, start + CHUNK), len(exam.forecasts) - 1)
         counts.append(session_counts(sample.whole, exam.curve.thresholds[rows]))

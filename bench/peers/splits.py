@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from offramp.core.dataset import Item
 
 SEED = 20261129
-SHARES = Shares(train=0.5, validation=0.1, calibration=0.2, test=0.2)
+SHARES = Shares(train=0.6, validation=0.1, calibration=0.2, test=0.1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,7 +227,7 @@ def _reason(outcome: Outcome, evidence: _Evidence, missing: int | None) -> str:
         return "Keep the LLM: validation calls leave no threshold to test (none, or all of them deferred)."
     reach = f"the risk may be {_percent(_true(outcome.risk_upper, terms))}, above {alpha}"
     needed = f"about {missing} more {unit}s could certify at the present risk"
-    ahead = needed if missing else "the present risk is too high at every threshold"
+    ahead = needed if missing else "the present risk is too high where the tests start"
     return f"Keep the LLM: {counted} at the strictest threshold, so {reach}; {ahead}.{noise}"
 
 

@@ -1,14 +1,14 @@
 """One exam: thresholds fixed on validation calls, then tested in turn on calibration calls, once.
 
 Draws of independent units take the exact binomial test (``threshold``), whole sessions are bet on
-(``sessions``, ``betting``). Either way the sequence starts where validation forecasts the smallest p-value,
+(``sessions``, ``betting``). Either way the sequence has the two starts that validation chooses (``starts``),
 and all looser candidates follow.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -17,7 +17,8 @@ from offramp.certify import betting, threshold
 from offramp.certify.betting import Expected, SessionCounts
 from offramp.certify.bounds import calls_at_rate
 from offramp.certify.sessions import by_session, passes, see, session_counts
-from offramp.certify.threshold import Curve, Outcome, candidates, measure, run_sequence
+from offramp.certify.starts import two_starts, walk
+from offramp.certify.threshold import Curve, Outcome, before_failure, candidates, measure, run_sequence
 from offramp.certify.units import Unit, Units, calibration_units, kept_share, validation_units
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Exam:
         expected: What validation expects of a session at each threshold; None for draws.
         length: Mean calls of a validation session, as they count.
         forecasts: The p-value that calibration calls are expected to give each threshold, shape (t,).
+        second: Where the second start of the sequence is, 0 for none.
     """
 
     drawing: Drawing
@@ -47,6 +49,16 @@ class Exam:
     expected: Expected | None
     length: float
     forecasts: Floats
+    second: int = 0
+
+    def at(self, rows: slice) -> Exam:
+        """Return the exam of some of the thresholds."""
+        expected = None if self.expected is None else self.expected.at(rows)
+        return replace(self, curve=self.curve.at(rows), expected=expected, forecasts=self.forecasts[rows])
+
+    def at_starts(self) -> Exam:
+        """Return the exam of the thresholds where its sequence starts."""
+        return self.at(slice(0, self.second + 1, max(self.second, 1)))
 
     def promised(self, delta: float) -> tuple[float, float]:
         """Return the loosest threshold that should be certified, and the coverage there.
@@ -57,8 +69,12 @@ class Exam:
         thresholds = self.curve.thresholds
         if not len(thresholds):
             return np.inf, 0.0
-        fails = np.flatnonzero(self.forecasts > delta)
-        passed = int(fails[0]) if len(fails) else len(thresholds)
+        passed = walk(
+            len(thresholds),
+            self.second,
+            delta,
+            lambda rows, level: before_failure(self.forecasts[rows] <= level),
+        ).passed
         if not passed:
             return float(thresholds[0]), 0.0
         return float(thresholds[passed - 1]), float(self.curve.answered[passed - 1]) / self.curve.n
@@ -75,15 +91,28 @@ def prepare(validation: ScoredCalls, drawing: Drawing, terms: Terms, sessions: i
     """
     if drawing.unit is Unit.EVERY:
         return prepare_sessions(by_session(validation, drawing), drawing, terms, sessions)
-    thresholds = candidates(validation_units(validation, drawing), terms.step)
-    return _from_best(at_thresholds(validation, drawing, thresholds, terms.alpha, sessions))
+    units = round(sessions * kept_share(validation, drawing))
+    return prepare_units(validation_units(validation, drawing), drawing, terms, units)
+
+
+def prepare_units(validation: Units, drawing: Drawing, terms: Terms, units: int) -> Exam:
+    """Fix start and grid of the thresholds for draws, see ``prepare``.
+
+    Args:
+        validation: Validation units.
+        drawing: How units are drawn.
+        terms: What is to be promised.
+        units: Calibration units there are.
+    """
+    thresholds = candidates(validation, terms.step)
+    return _started(_of_units(validation, drawing, thresholds, terms.alpha, units), terms.delta)
 
 
 def prepare_sessions(validation: Sessions, drawing: Drawing, terms: Terms, sessions: int) -> Exam:
     """Fix start and grid of the thresholds for whole sessions, see ``prepare``."""
     units = Units(validation.answer_at, validation.error_at, validation.weight)
     thresholds = candidates(units, terms.step)
-    return _from_best(_of_sessions(validation, drawing, thresholds, terms.alpha, sessions))
+    return _started(_of_sessions(validation, drawing, thresholds, terms.alpha, sessions), terms.delta)
 
 
 def at_thresholds(
@@ -92,8 +121,12 @@ def at_thresholds(
     """Make an exam of given thresholds, see ``prepare``."""
     if drawing.unit is Unit.EVERY:
         return _of_sessions(by_session(validation, drawing), drawing, thresholds, alpha, sessions)
-    curve = measure(validation_units(validation, drawing), thresholds)
     units = round(sessions * kept_share(validation, drawing))
+    return _of_units(validation_units(validation, drawing), drawing, thresholds, alpha, units)
+
+
+def _of_units(validation: Units, drawing: Drawing, thresholds: Floats, alpha: float, units: int) -> Exam:
+    curve = measure(validation, thresholds)
     return Exam(drawing, curve, None, 1.0, threshold.forecast(curve, alpha, units))
 
 
@@ -106,27 +139,28 @@ def _of_sessions(
     return Exam(drawing, seen.curve, seen.expected, seen.curve.n / max(seen.sessions, 1), forecasts)
 
 
-def _from_best(exam: Exam) -> Exam:
-    """Let the sequence start where the forecast is smallest."""
+def _started(exam: Exam, delta: float) -> Exam:
+    """Leave out the thresholds before the first start."""
     if not len(exam.forecasts):
         return exam
-    start = slice(int(np.argmin(exam.forecasts)), None)
-    return Exam(
-        exam.drawing,
-        exam.curve.at(start),
-        None if exam.expected is None else exam.expected.at(start),
-        exam.length,
-        exam.forecasts[start],
-    )
+    first, second = two_starts(exam.forecasts, delta)
+    return replace(exam.at(slice(first, None)), second=second - first)
 
 
 def sit(exam: Exam, calibration: ScoredCalls, alpha: float, delta: float) -> Outcome:
-    """Test the thresholds in turn at the full delta, up to the first that fails."""
-    thresholds = exam.curve.thresholds
-    if exam.expected is None:
-        return run_sequence(measure(calibration_units(calibration, exam.drawing), thresholds), alpha, delta)
+    """Test the thresholds in turn, up to the first that fails."""
+    thresholds, expected = exam.curve.thresholds, exam.expected
+    if expected is None:
+        curve = measure(calibration_units(calibration, exam.drawing), thresholds)
+        return run_sequence(curve, alpha, delta, exam.second)
     sessions = by_session(calibration, exam.drawing)
-    passed = passes(sessions, (thresholds, exam.expected), (alpha, delta))
+    result = walk(
+        len(thresholds),
+        exam.second,
+        delta,
+        lambda rows, level: passes(sessions, (thresholds[rows], expected.at(rows)), (alpha, level)),
+    )
+    passed = result.passed
     at = slice(max(passed - 1, 0), max(passed, 1))
     counts = session_counts(sessions, thresholds[at])
     answered, errors = float(counts.answered.sum()), float(counts.errors.sum())
@@ -136,20 +170,23 @@ def sit(exam: Exam, calibration: ScoredCalls, alpha: float, delta: float) -> Out
         answered=round(answered),
         errors=round(errors),
         risk=errors / answered if answered else 0.0,
-        risk_upper=_upper(counts, exam.expected.at(at), alpha, delta) if answered else 1.0,
-        tested=min(passed + 1, len(thresholds)),
+        risk_upper=_upper(counts, expected.at(at), alpha, result.level) if answered else 1.0,
+        tested=result.tested,
     )
 
 
 def units_needed(exam: Exam, calibration: ScoredCalls, alpha: float, delta: float) -> int | None:
-    """Return about how many units in all would certify some threshold at its present risk and coverage.
+    """Return about how many units in all would certify a start at its present risk and coverage.
 
-    Thresholds at which no calibration call is answered are judged by validation calls.
+    A start at which no calibration call is answered is judged by validation calls. Where there is no
+    calibration call at all, no start could be chosen, and every threshold is looked at.
 
     Returns:
-        Calls for whole sessions, draws otherwise; None where the present risk is too high everywhere.
+        Calls for whole sessions, draws otherwise; None where the present risk is too high.
     """
-    thresholds, promise = exam.curve.thresholds, (alpha, delta)
+    promise = (alpha, delta / 2.0 if exam.second else delta)
+    exam = exam.at_starts() if len(calibration.call) else exam
+    thresholds = exam.curve.thresholds
     if exam.expected is None:
         curve = measure(calibration_units(calibration, exam.drawing), thresholds)
         rows = [
@@ -171,7 +208,7 @@ def units_needed(exam: Exam, calibration: ScoredCalls, alpha: float, delta: floa
         )
     )
     risk = errors / np.maximum(answered, 1e-9)
-    sessions = _sessions_needed(risk, Expected(mean, clump), (alpha, delta), exam.drawing.cap)
+    sessions = _sessions_needed(risk, Expected(mean, clump), promise, exam.drawing.cap)
     length = curve.n / seen.sessions if seen.sessions else exam.length
     return None if sessions is None else math.ceil(sessions * length)
 

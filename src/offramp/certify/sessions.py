@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from offramp.certify.betting import Expected, SessionCounts, rejects
-from offramp.certify.threshold import Curve, shrunk_risk
+from offramp.certify.threshold import Curve, before_failure, shrunk_risk
 from offramp.certify.units import answerable, priorities, session_codes
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def see(sessions: Sessions, thresholds: Floats) -> Seen:
 
 
 def passes(sessions: Sessions, grid: tuple[Floats, Expected], promise: tuple[float, float]) -> int:
-    """Test thresholds in turn, each at the full delta; return how many passed before the first failure.
+    """Test thresholds in turn, all at one delta; return how many passed before the first failure.
 
     Args:
         sessions: Calibration calls by session.
@@ -109,7 +109,7 @@ def passes(sessions: Sessions, grid: tuple[Floats, Expected], promise: tuple[flo
         chunk = slice(at, at + CHUNK)
         passed = rejects(session_counts(sessions, thresholds[chunk]), expected.at(chunk), *promise)
         if not bool(passed.all()):
-            return at + int(np.argmin(passed))
+            return at + before_failure(passed)
     return len(thresholds)
 
 

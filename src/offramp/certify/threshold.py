@@ -5,13 +5,13 @@ turn (H0: risk >= alpha, exact binomial) at the full delta, up to the first that
 passed is certified. The chance of certifying any threshold whose risk exceeds alpha is at most delta:
 that needs the first such threshold of the list to pass, which is one test.
 
-Where the list starts decides everything: a start that fails certifies nothing, however good the looser
-thresholds are, and a very strict start fails for want of answered calls. The rule:
+Where the list starts decides everything. The rule:
 
 1. Candidates are the thresholds at which 2, 4, ..., 100 % of the validation units would be answered.
 2. For each, the calibration p-value is forecast from validation alone: as many answered units as its
    coverage promises, with a risk shrunk towards one half by one error and one success (Laplace).
-3. The start is the candidate with the smallest forecast; all looser candidates follow.
+3. The list has two starts, the strictest candidate that should pass and that of the smallest forecast, which
+   share delta (``starts``); all looser candidates follow.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import numpy as np
 from scipy.special import betainc
 
 from offramp.certify.bounds import check_share, p_values, upper
-from offramp.certify.units import Units, call_units
+from offramp.certify.starts import walk
 from offramp.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from offramp.certify.units import Bools, Floats
+    from offramp.certify.units import Bools, Floats, Units
 
 STEP = 0.02
 """Distance of neighbouring thresholds in coverage of the validation units."""
@@ -64,8 +64,9 @@ class Outcome:
         answered: Units answered at the certified threshold, or at the first one where none is certified.
         errors: Of those, disagreements.
         risk: errors / answered before any rounding, 0 where nothing was answered.
-        risk_upper: Upper bound on the risk there at ``1 - delta`` by the same test (for draws it is that of
-            Clopper and Pearson); at most alpha exactly where a threshold is certified.
+        risk_upper: Upper bound on the risk there by the same test (for draws it is that of Clopper and
+            Pearson), at one minus the test's part of delta; at most alpha exactly where a threshold is
+            certified.
         tested: Tests made, the failed one included.
     """
 
@@ -119,71 +120,15 @@ def forecast(validation: Curve, alpha: float, units: int) -> Floats:
     return np.where(answered > 0.0, values, 1.0)
 
 
-def sequence(validation: Units, alpha: float, units: int, step: float = STEP) -> Floats:
-    """Fix start and grid on validation units, see the module's rule.
-
-    Args:
-        validation: Validation units; none gives an empty grid.
-        alpha: The risk to certify.
-        units: How many calibration units there are (a count, known without looking at them).
-        step: Distance of neighbours in validation coverage.
-
-    Returns:
-        Thresholds, falling (strict to loose).
-    """
-    thresholds = candidates(validation, step)
-    if not len(thresholds):
-        return thresholds
-    return thresholds[int(np.argmin(forecast(measure(validation, thresholds), alpha, units))) :]
-
-
-def grid(
-    validation_confidence: Floats,
-    validation_loss: Bools,
-    alpha: float,
-    *,
-    units: int | None = None,
-    step: float = STEP,
-) -> Floats:
-    """Fix start and grid on independent validation calls, see the module's rule.
-
-    Args:
-        validation_confidence: Shape (m,).
-        validation_loss: Shape (m,).
-        alpha: The risk to certify.
-        units: Calibration units there will be; as many as validation calls where not given.
-        step: Distance of neighbours in validation coverage.
-
-    Returns:
-        Thresholds, falling (strict to loose).
-    """
-    validation = call_units(validation_confidence, validation_loss)
-    return sequence(validation, alpha, len(validation.weight) if units is None else units, step)
-
-
-def fixed_sequence(
-    thresholds: Floats, confidence: Floats, loss: Bools, alpha: float, delta: float
-) -> Outcome:
-    """Test thresholds on independent calibration calls, see ``run_sequence``.
-
-    Args:
-        thresholds: From ``grid``, falling.
-        confidence: Of the calibration calls, shape (n,).
-        loss: Of the calibration calls, shape (n,).
-        alpha: The risk to certify.
-        delta: Probability of being wrong.
-    """
-    return run_sequence(measure(call_units(confidence, loss), thresholds), alpha, delta)
-
-
-def run_sequence(calibration: Curve, alpha: float, delta: float) -> Outcome:
-    """Test each threshold in turn at the full delta and stop at the first failure.
+def run_sequence(calibration: Curve, alpha: float, delta: float, second: int = 0) -> Outcome:
+    """Test each threshold in turn and stop at the first failure.
 
     Args:
         calibration: Counts of independent units, all of weight 1, at thresholds that were fixed without
             them.
         alpha: The risk to certify.
         delta: Probability of certifying a threshold whose risk exceeds alpha, at most.
+        second: Where the second start is (see ``starts``), 0 for none.
 
     Raises:
         BadInput: Thresholds that do not fall.
@@ -194,19 +139,24 @@ def run_sequence(calibration: Curve, alpha: float, delta: float) -> Outcome:
     n, total = round(calibration.n), len(calibration.thresholds)
     if not total:
         return Outcome(None, n, 0, 0, 0.0, 1.0, 0)
-    passed = p_values(calibration.answered, calibration.errors, alpha) <= delta
-    passes = total if bool(passed.all()) else int(np.argmin(passed))
-    at = max(passes - 1, 0)
+    values = p_values(calibration.answered, calibration.errors, alpha)
+    result = walk(total, second, delta, lambda rows, level: before_failure(values[rows] <= level))
+    at = max(result.passed - 1, 0)
     answered, errors = round(float(calibration.answered[at])), round(float(calibration.errors[at]))
     return Outcome(
-        threshold=float(calibration.thresholds[at]) if passes else None,
+        threshold=float(calibration.thresholds[at]) if result.passed else None,
         n=n,
         answered=answered,
         errors=errors,
         risk=errors / answered if answered else 0.0,
-        risk_upper=upper(answered, errors, delta),
-        tested=min(passes + 1, total),
+        risk_upper=upper(answered, errors, result.level),
+        tested=result.tested,
     )
+
+
+def before_failure(passed: Bools) -> int:
+    """Return how many pass before the first that does not."""
+    return len(passed) if bool(passed.all()) else int(np.argmin(passed))
 
 
 def _at_least(scores: Floats, weight: Floats, thresholds: Floats) -> Floats:

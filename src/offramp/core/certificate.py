@@ -67,7 +67,7 @@ class Certificate:
             variation) voids a group certificate.
         mix_tolerance: That distance.
         calls_needed: Where nothing certifies, how many more calibration units could; None where
-            the present risk is above alpha at every threshold.
+            the present risk is above alpha where the tests start.
         evidence: Hash of the calibration call ids, confidences and losses.
         reason: One sentence.
         risk_per_call: Share of *all* answered calibration calls that disagree, however long their sessions;

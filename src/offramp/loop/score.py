@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 BATCH = 256
 FOLDS = 5
-FAR_SHARE = 0.005
-"""Share of validation calls that count as out of distribution: the farthest from any training call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +114,13 @@ class Confidence:
 
 
 def fit_confidence(scores: Scores) -> Confidence:
-    """Fit on all of the validation calls given."""
-    floor = float(np.quantile(scores.similarity, FAR_SHARE))
+    """Fit on all of the validation calls given.
+
+    Out of distribution is what lies farther from any training call than every validation call that was
+    answered as the teacher did (than every one, where none was).
+    """
+    right = scores.loss == 0.0
+    floor = float(scores.similarity[right if right.any() else slice(None)].min())
     return Confidence(LogisticCalibrator.fit(scores.features, scores.loss == 0.0), floor)
 
 

@@ -10,17 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from offramp.certify.bounds import p_value
-from offramp.certify.threshold import (
-    Curve,
-    candidates,
-    fixed_sequence,
-    forecast,
-    grid,
-    measure,
-    run_sequence,
-    sequence,
-)
-from offramp.certify.units import Units, call_units
+from offramp.certify.exam import Exam, prepare_units
+from offramp.certify.terms import Terms
+from offramp.certify.threshold import Curve, Outcome, candidates, forecast, measure, run_sequence
+from offramp.certify.units import Drawing, Unit, Units, call_units
 from offramp.core.errors import BadInput
 
 CONFIDENCE = arrays(np.float64, st.integers(1, 60), elements=st.floats(0.0, 1.0, width=16))
@@ -69,29 +62,39 @@ def test_the_forecast_is_the_p_value_of_the_shrunk_expectation() -> None:
     assert found[1] == 1.0
 
 
-def test_the_start_is_neither_the_strictest_nor_the_loosest() -> None:
+def examined(
+    validation: tuple[np.ndarray, np.ndarray],
+    calibration: tuple[np.ndarray, np.ndarray],
+    promise: tuple[float, float],
+) -> Outcome:
+    """Fix the sequence on validation calls and run it on calibration calls, each a unit."""
+    alpha, delta = promise
+    terms = Terms(alpha=alpha, delta=delta)
+    exam = prepare_units(call_units(*validation), Drawing(Unit.CALL), terms, len(calibration[0]))
+    found = measure(call_units(*calibration), exam.curve.thresholds)
+    return run_sequence(found, alpha, delta, exam.second)
+
+
+def exam_of(confidence: np.ndarray, loss: np.ndarray, units: int) -> Exam:
+    return prepare_units(call_units(confidence, loss), Drawing(Unit.CALL), Terms(alpha=0.1), units)
+
+
+def test_the_starts_are_neither_the_strictest_nor_the_loosest() -> None:
     confidence, loss = world(np.random.default_rng(0), 2000)
-    found = grid(confidence, loss, 0.1)
-    assert 0.2 < float((confidence >= found[0]).mean()) < 0.6
-    assert found[-1] == confidence.min()
+    found = exam_of(confidence, loss, 2000)
+    covered = [float((confidence >= found.curve.thresholds[at]).mean()) for at in (0, found.second)]
+    assert 0.02 < covered[0] < 0.2 < covered[1] < 0.6
+    assert found.curve.thresholds[-1] == confidence.min()
 
 
-def test_more_calibration_units_leave_the_start_to_validation_alone() -> None:
-    confidence, loss = world(np.random.default_rng(1), 500)
-    assert grid(confidence, loss, 0.1, units=500).tolist() == grid(confidence, loss, 0.1).tolist()
-    assert len(grid(confidence, loss, 0.1, units=0)) > 0
-
-
-def test_no_validation_calls_give_an_empty_grid_and_no_certificate() -> None:
-    nothing = np.empty(0)
-    thresholds = grid(nothing, nothing > 0.0, 0.05)
-    outcome = fixed_sequence(thresholds, np.ones(500), np.zeros(500, dtype=np.bool_), 0.05, 0.05)
-    assert len(thresholds) == 0
+def test_no_validation_calls_give_no_thresholds_and_no_certificate() -> None:
+    nothing = (np.empty(0), np.empty(0, dtype=np.bool_))
+    outcome = examined(nothing, (np.ones(500), np.zeros(500, dtype=np.bool_)), (0.05, 0.05))
     assert (outcome.threshold, outcome.tested, outcome.n, outcome.risk_upper) == (None, 0, 500, 1.0)
 
 
-def test_calls_that_cannot_be_answered_give_an_empty_grid() -> None:
-    assert len(sequence(call_units(np.zeros(9), np.zeros(9, dtype=np.bool_)), 0.05, 100)) == 0
+def test_calls_that_cannot_be_answered_give_no_thresholds() -> None:
+    assert len(exam_of(np.zeros(9), np.zeros(9, dtype=np.bool_), 100).forecasts) == 0
 
 
 def test_the_last_threshold_that_passes_before_a_failure_is_certified() -> None:
@@ -163,7 +166,7 @@ def test_the_promise_holds_in_simulation_and_a_naive_gate_breaks_it() -> None:
     ours = theirs = 0
     for _ in range(repeats):
         validation, calibration = world(rng, 300), world(rng, 300)
-        chosen = fixed_sequence(grid(*validation, alpha), *calibration, alpha, delta).threshold
+        chosen = examined(validation, calibration, (alpha, delta)).threshold
         tuned = naive(*validation, alpha)
         ours += chosen is not None and chosen < limit
         theirs += tuned is not None and tuned < limit
@@ -175,8 +178,8 @@ def test_a_risk_just_above_alpha_is_certified_at_most_delta_of_the_time() -> Non
     rng, alpha, delta, repeats = np.random.default_rng(6), 0.1, 0.1, 600
     broken = 0
     for _ in range(repeats):
-        parts = [(rng.random(300), rng.random(300) < alpha * 1.000001) for _ in range(2)]
-        broken += fixed_sequence(grid(*parts[0], alpha), *parts[1], alpha, delta).threshold is not None
+        first, other = ((rng.random(300), rng.random(300) < alpha * 1.000001) for _ in range(2))
+        broken += examined(first, other, (alpha, delta)).threshold is not None
     assert p_value(repeats, repeats - broken, 1.0 - delta) > 0.001
     assert broken > 0
 
@@ -184,9 +187,9 @@ def test_a_risk_just_above_alpha_is_certified_at_most_delta_of_the_time() -> Non
 CELLS = st.tuples(*[st.floats(0.0, 1.0)] * 4).filter(lambda cells: cells[0] + cells[1] > 0.01)
 
 
-@given(CELLS, st.integers(1, 7), st.floats(0.05, 0.6), st.sampled_from([0.05, 0.2, 0.5]))
+@given(CELLS, st.integers(1, 7), st.floats(0.05, 0.6), st.sampled_from([0.05, 0.2, 0.5]), st.integers(0, 1))
 def test_in_every_small_world_a_threshold_that_is_too_loose_is_certified_no_more_often_than_promised(
-    cells: tuple[float, ...], n: int, alpha: float, delta: float
+    cells: tuple[float, ...], n: int, alpha: float, delta: float, second: int
 ) -> None:
     """All samples of sure and unsure calls, right and wrong, with the chance of each."""
     right, wrong, also_right, also_wrong = (cell / sum(cells) for cell in cells)
@@ -201,6 +204,7 @@ def test_in_every_small_world_a_threshold_that_is_too_loose_is_certified_no_more
             Curve(np.array([0.9, 0.5]), np.array([a + b, n], float), np.array([b, b + rest], float), n),
             alpha,
             delta,
+            second,
         )
         if found.threshold is not None and risks[found.threshold] > alpha:
             ways = math.factorial(n) / math.prod(math.factorial(k) for k in (*counts, rest))

@@ -82,6 +82,14 @@ def test_calls_without_an_answer_or_far_from_training_have_confidence_0() -> Non
     assert far == silent == 0.0
 
 
+def test_far_is_what_lies_beyond_every_validation_call_that_was_answered_well() -> None:
+    made = scores()
+    made.loss[:3] = 1.0
+    assert fit_confidence(made).floor == made.similarity[made.loss == 0.0].min() > made.similarity.min()
+    none_good = Scores(made.features, made.similarity, made.answered, np.ones(len(made)))
+    assert fit_confidence(none_good).floor == made.similarity.min()
+
+
 def test_confidence_puts_agreeing_calls_first() -> None:
     made = scores(400)
     confidence = fit_confidence(made).of(made)
