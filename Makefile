@@ -38,6 +38,9 @@ test: check
 bench: setup
 	for bench in bench/*.py; do $(BIN)/python $$bench || exit 1; done
 	$(BIN)/python bench/gateway --quick
+	$(BIN)/python bench/certify --quick
+	$(BIN)/python bench/discover --sizes 10000
+	$(BIN)/python bench/peers --splits 1
 
 docs: setup
 	$(BIN)/python -m offramp.cli.reference > docs/cli.md
