@@ -112,12 +112,11 @@ def draw_group(tasks: frozenset[str], validation: ScoredCalls, terms: Terms, ses
     own = {task: _own(validation, task, terms) for task in sorted(tasks - unseen)}
     ordered = frozenset(task for task, calls in own.items() if _orders(calls))
     members = _Members(own, validation_units(validation, drawing), ordered, terms)
-    drawing = _settled(drawing, members, validation, sessions)
-    best, covered = drawing, prepare(validation, drawing, terms, sessions).promised(terms.delta)[1]
+    drawing, covered = _settled(drawing, members, validation, sessions)
+    best = drawing
     while (worst := _worst(members, drawing)) is not None:
-        drawing = _held_back([worst], drawing, members, 0.0)
-        drawing = _settled(drawing, members, validation, sessions)
-        coverage = prepare(validation, drawing, terms, sessions).promised(terms.delta)[1]
+        held = _held_back([worst], drawing, members, 0.0)
+        drawing, coverage = _settled(held, members, validation, sessions)
         if coverage > covered:
             best, covered = drawing, coverage
     return best
@@ -128,17 +127,24 @@ def _own(validation: ScoredCalls, task: str, terms: Terms) -> Units:
     return validation_units(calls, drawing_for(calls, terms))
 
 
-def _settled(drawing: Drawing, members: _Members, validation: ScoredCalls, sessions: int) -> Drawing:
-    """Hold members back that are above alpha at the promised threshold until none is."""
+def _settled(
+    drawing: Drawing, members: _Members, validation: ScoredCalls, sessions: int
+) -> tuple[Drawing, float]:
+    """Hold members back that are above alpha at the promised threshold until none is.
+
+    Returns:
+        The drawing, and the coverage that validation then promises.
+    """
     while True:
-        threshold, _ = prepare(validation, drawing, members.terms, sessions).promised(members.terms.delta)
+        exam = prepare(validation, drawing, members.terms, sessions)
+        threshold, coverage = exam.promised(members.terms.delta)
         worse = [
             task
             for task in members.own
             if members.exceeds(task, np.array([max(threshold, drawing.floor(task))]))[0]
         ]
         if not worse:
-            return drawing
+            return drawing, coverage
         drawing = _held_back(worse, drawing, members, threshold)
 
 
