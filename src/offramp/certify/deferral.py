@@ -2,11 +2,8 @@
 
 A member that is above alpha where the group's threshold would be is held to a stricter one. Its few calls
 say little about that: of members just below alpha half would look worse, and asked to prove themselves,
-hardly any member of 80 calls could. So a member's risk is shrunk towards that of the whole group at the same
-threshold, as if ``PRIOR`` of its calls had done as the group does (the posterior mean under a beta prior,
-which is how small areas are estimated from a large survey). A member whose confidence does not tell right
-from wrong gets no such credit: where its own risk is above alpha it always defers. No promise rests on any of
-this: what is certified is the group's risk, on calibration calls.
+hardly any member of 80 calls could. So it takes errors that alpha would produce in fewer than one case of
+five. No promise rests on any of this: what is certified is the group's risk, on calibration calls.
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ from scipy.stats import mannwhitneyu
 
 from offramp.certify.bounds import p_values
 from offramp.certify.exam import prepare
-from offramp.certify.threshold import candidates, measure, shrunk_risk
+from offramp.certify.threshold import candidates, measure
 from offramp.certify.units import Drawing, ScoredCalls, Units, length_cap, natural_unit, validation_units
 
 if TYPE_CHECKING:
@@ -28,48 +25,35 @@ if TYPE_CHECKING:
     from offramp.certify.terms import Terms
     from offramp.certify.units import Bools, Floats
 
-PRIOR: Final = 30.0
-"""Answered calls of a member that the group's risk counts as."""
-_FEW: Final = 10
-"""Answered calls below which a point risk says nothing."""
-_SURPRISE: Final = 0.05
-"""What alpha, or a confidence that says nothing, would produce less often than this is no luck."""
+SURPRISE: Final = 0.2
+"""A member's errors that alpha would produce less often than this are taken for no luck."""
+_ORDERED: Final = 0.05
+"""A confidence that says nothing would order answers as well less often than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Members:
-    """Validation units of a group, each member's own and all together.
+    """Validation units of a group's members.
 
     Attributes:
         own: By member.
-        group: Of all members, nobody held back.
         ordered: Members whose confidence tells right from wrong.
         terms: What is to be promised.
     """
 
     own: Mapping[str, Units]
-    group: Units
     ordered: frozenset[str]
     terms: Terms
 
-    def risk(self, task: str, thresholds: Floats) -> Floats:
-        """Return a member's shrunk risk at each threshold, shape (t,)."""
+    def luck(self, task: str, thresholds: Floats) -> Floats:
+        """Return how often a risk of alpha would produce as many errors as a member has, shape (t,)."""
         seen = measure(self.own[task], thresholds)
-        prior = shrunk_risk(measure(self.group, thresholds))
-        return np.asarray((seen.errors + PRIOR * prior) / (seen.answered + PRIOR), dtype=np.float64)
+        fewer = p_values(seen.answered, np.maximum(seen.errors - 1.0, 0.0), self.terms.alpha)
+        return np.where(seen.errors >= 1.0, 1.0 - fewer, 1.0)
 
     def exceeds(self, task: str, thresholds: Floats) -> Bools:
-        """Tell at which thresholds a member answers something and seems to be above alpha, shape (t,).
-
-        Its shrunk risk says so, or errors that alpha would hardly produce; where its confidence does not tell
-        right from wrong, its own risk.
-        """
-        seen, alpha = measure(self.own[task], thresholds), self.terms.alpha
-        as_many = 1.0 - p_values(seen.answered, np.maximum(seen.errors - 1.0, 0.0), alpha)
-        above = (self.risk(task, thresholds) > alpha) | ((seen.errors >= 1.0) & (as_many < _SURPRISE))
-        if task not in self.ordered:
-            above |= (seen.answered >= _FEW) & (seen.errors > alpha * seen.answered)
-        return np.asarray((seen.answered > 0.0) & above, dtype=np.bool_)
+        """Tell at which thresholds a member seems to be above alpha, shape (t,)."""
+        return np.asarray(self.luck(task, thresholds) < SURPRISE, dtype=np.bool_)
 
     def floor(self, task: str, above: float) -> float | None:
         """Return the loosest threshold above another at which a member is within alpha; None for none.
@@ -111,7 +95,7 @@ def draw_group(tasks: frozenset[str], validation: ScoredCalls, terms: Terms, ses
     drawing = replace(drawing_for(validation, terms), deferred=unseen)
     own = {task: _own(validation, task, terms) for task in sorted(tasks - unseen)}
     ordered = frozenset(task for task, calls in own.items() if _orders(calls))
-    members = _Members(own, validation_units(validation, drawing), ordered, terms)
+    members = _Members(own, ordered, terms)
     drawing, covered = _settled(drawing, members, validation, sessions)
     best = drawing
     while (worst := _worst(members, drawing)) is not None:
@@ -167,15 +151,15 @@ def _orders(calls: Units) -> bool:
     right, missed = calls.answer_at[~wrong], calls.answer_at[wrong]
     if not len(right) or not len(missed) or not np.ptp(calls.answer_at):
         return False
-    return bool(mannwhitneyu(right, missed, alternative="greater").pvalue <= _SURPRISE)
+    return bool(mannwhitneyu(right, missed, alternative="greater").pvalue <= _ORDERED)
 
 
 def _worst(members: _Members, drawing: Drawing) -> str | None:
-    """Return the riskiest member if all above its floor were answered; None where all are within alpha."""
+    """Return the member that luck explains least if all above its floor were answered; None for nobody."""
     floors = {task: np.array([drawing.floor(task)]) for task in members.own}
-    risks = {
-        task: float(members.risk(task, floor)[0])
+    luck = {
+        task: float(members.luck(task, floor)[0])
         for task, floor in floors.items()
         if members.exceeds(task, floor)[0]
     }
-    return max(risks, key=lambda task: risks[task], default=None)
+    return min(luck, key=lambda task: luck[task], default=None)
