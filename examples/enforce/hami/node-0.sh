@@ -1,0 +1,13 @@
+#!/bin/sh
+set -eu
+mkdir -p /tmp/vgpulock
+# qwen3-4b.0
+CUDA_DEVICE_MEMORY_LIMIT_0=16896m CUDA_DEVICE_MEMORY_SHARED_CACHE=/tmp/vgpulock/qwen3-4b.0.cache CUDA_DEVICE_SM_LIMIT=40 CUDA_VISIBLE_DEVICES=0 GPU_CORE_UTILIZATION_POLICY=force LD_PRELOAD=/usr/local/vgpu/libvgpu.so VLLM_ALLOW_RUNTIME_LORA_UPDATING=True VLLM_SERVER_DEV_MODE=1 vllm serve /models/qwen3-4b --served-model-name qwen3-4b.0 --host 127.0.0.1 --port 8500 --kv-cache-memory-bytes 6442450944 --max-num-seqs 32 --max-model-len 8192 --enable-sleep-mode --enable-lora --max-loras 2 --max-lora-rank 16 --max-cpu-loras 3 --lora-modules '{"name": "intent-v1", "path": "/models/adapters/intent-v1", "base_model_name": "qwen3-4b.0"}' '{"name": "sql-v2", "path": "/models/adapters/sql-v2", "base_model_name": "qwen3-4b.0"}' '{"name": "tools-v1", "path": "/models/adapters/tools-v1", "base_model_name": "qwen3-4b.0"}' &
+until curl -fsS http://127.0.0.1:8500/health; do kill -0 $!; sleep 1; done
+# gemma-1b.0
+CUDA_DEVICE_MEMORY_LIMIT_0=6144m CUDA_DEVICE_MEMORY_SHARED_CACHE=/tmp/vgpulock/gemma-1b.0.cache CUDA_DEVICE_SM_LIMIT=20 CUDA_VISIBLE_DEVICES=0 GPU_CORE_UTILIZATION_POLICY=force LD_PRELOAD=/usr/local/vgpu/libvgpu.so VLLM_SERVER_DEV_MODE=1 vllm serve /models/gemma-1b --served-model-name gemma-1b.0 --host 127.0.0.1 --port 8501 --kv-cache-memory-bytes 3221225472 --max-num-seqs 16 --max-model-len 4096 --enable-sleep-mode &
+until curl -fsS http://127.0.0.1:8501/health; do kill -0 $!; sleep 1; done
+# llama-70b.0
+CUDA_DEVICE_MEMORY_LIMIT_0=116736m CUDA_DEVICE_MEMORY_LIMIT_1=116736m CUDA_DEVICE_MEMORY_SHARED_CACHE=/tmp/vgpulock/llama-70b.0.cache CUDA_DEVICE_SM_LIMIT=100 CUDA_VISIBLE_DEVICES=1,2 GPU_CORE_UTILIZATION_POLICY=force LD_PRELOAD=/usr/local/vgpu/libvgpu.so VLLM_SERVER_DEV_MODE=1 vllm serve meta-llama/Llama-3.3-70B-Instruct --served-model-name llama-70b.0 --host 127.0.0.1 --port 8502 --kv-cache-memory-bytes 42949672960 --max-num-seqs 8 --max-model-len 32768 --tensor-parallel-size 2 --enable-sleep-mode &
+until curl -fsS http://127.0.0.1:8502/health; do kill -0 $!; sleep 1; done
+wait
