@@ -191,6 +191,18 @@ def test_tasks_come_as_json(run: Callable[..., Ran], log: Path) -> None:
     assert sum(task["share_calls"] for task in tasks) == pytest.approx(1.0)
 
 
+def test_tasks_are_priced_as_the_settings_say(
+    run: Callable[..., Ran], log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("import", str(log))
+    bundled = [task["profile"]["cost_usd"] for task in json.loads(run("tasks", "--json").out)]
+    prices = tmp_path / "prices.json"
+    prices.write_text(json.dumps({"models": {"gpt-4o": {"input": 1e3, "output": 1e3}}}))
+    monkeypatch.setenv("OFFRAMP_PLAN_PRICES", str(prices))
+    mine = [task["profile"]["cost_usd"] for task in json.loads(run("tasks", "--json").out)]
+    assert min(mine) > 100 * max(bundled)
+
+
 def test_tasks_come_as_a_table(run: Callable[..., Ran], log: Path) -> None:
     run("import", str(log))
     out = run("tasks").out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,8 +179,22 @@ class App:
             threads=self.settings.train.threads,
             seed=self.settings.train.seed,
             encoder=heavy("offramp.engine.embedder").packaged_model(),
+            recipe=self._recipe,
         )
         return workshop
+
+    def _recipe(self) -> JsonObject:
+        """What decides what training makes; threads do not."""
+        revision = heavy("offramp.engine.bases").revision(str(self.base))
+        options = asdict(replace(self._options(), threads=1))
+        return {"method": self.settings.train.method, "base": revision, **options}
+
+    def _options(self) -> Any:
+        settings = self.settings.train
+        chosen: dict[str, Any] = {"epochs": settings.epochs} if settings.epochs else {}
+        return heavy("offramp.train.lora").LoraOptions(
+            threads=settings.threads, seed=settings.seed, seeds=settings.seeds, **chosen
+        )
 
     def _train(
         self,
@@ -189,12 +203,7 @@ class App:
         say: Callable[[str], None],
         on_event: Callable[[JsonObject], None] | None,
     ) -> JsonObject:
-        methods, lora = heavy("offramp.train.methods"), heavy("offramp.train.lora")
-        settings = self.settings.train
-        chosen: dict[str, Any] = {"epochs": settings.epochs} if settings.epochs else {}
-        options = lora.LoraOptions(
-            threads=settings.threads, seed=settings.seed, seeds=settings.seeds, **chosen
-        )
+        methods, options = heavy("offramp.train.methods"), self._options()
 
         def show(progress: Any) -> None:
             say(f"    training: {progress.line()}")
@@ -203,7 +212,7 @@ class App:
 
         pairs = heavy("offramp.train.fit").Pairs(*examples)
         result = methods.train(
-            settings.method, pairs, base=self.base, out=out, options=options, on_progress=show
+            self.settings.train.method, pairs, base=self.base, out=out, options=options, on_progress=show
         )
         if result.left_out:
             say(f"    training: {result.left_out} examples are longer than the context and were left out")

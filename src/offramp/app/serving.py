@@ -202,6 +202,7 @@ def _journal(app: App) -> Journal:
 
 
 def command_of(app: App, name: str) -> list[str]:
-    """Return the command line of a child process, without its own arguments."""
-    home = str(app.settings.home.resolve())
-    return [sys.executable, "-m", "offramp", "--home", home, name]
+    """Return the command line of a child process that reads the same settings, without its own arguments."""
+    settings = app.settings
+    named = ["--settings", str(settings.file)] if settings.file else []
+    return [sys.executable, "-m", "offramp", *named, "--home", str(settings.home.resolve()), name]

@@ -12,6 +12,7 @@ from offramp.app.base_choice import choose_base, render_outcome
 from offramp.app.chosen import AUTO
 from offramp.app.decisions import decisions, render_decisions
 from offramp.app.kinds import kinds_of
+from offramp.app.money import prices_of
 from offramp.app.security import reading
 from offramp.app.summary import summarise
 from offramp.cli import options
@@ -59,7 +60,7 @@ def command(
     try:
         stages = Stages()
         store = reading(app, "convert")
-        found = find_tasks(store, stages, say)
+        found = find_tasks(store, stages, say, prices=prices_of(settings))
         if settings.train.base == AUTO:
             outcome = choose_base(app, found, say, task=task)
             settings = app.settings

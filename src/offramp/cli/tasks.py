@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from offramp.app import build
+from offramp.app.money import prices_of
 from offramp.app.security import reading
 from offramp.cli import options
 from offramp.cli.root import echo_json
@@ -24,7 +25,8 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     """
     app = build(options.settings_of(ctx), existing=True)
     try:
-        _, discovery = find_tasks(reading(app, "tasks"), Stages(), lambda _: None)
+        store, prices = reading(app, "tasks"), prices_of(app.settings)
+        _, discovery = find_tasks(store, Stages(), lambda _: None, prices=prices)
     finally:
         app.close()
     if as_json:

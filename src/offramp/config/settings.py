@@ -175,9 +175,11 @@ class Settings:
 
     Attributes:
         home: Folder of the store, its key, and the specialists.
+        file: The file that was named to read them from, for processes started with the same; no setting.
     """
 
     home: Path = Path(".offramp")
+    file: Path | None = None
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     record: RecordSettings = field(default_factory=RecordSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
@@ -224,7 +226,7 @@ def load(
     settings = Settings()
     for name, value in flat.items():
         settings = _with(settings, name, value)
-    return _checked(settings)
+    return replace(_checked(settings), file=file.resolve() if file else None)
 
 
 def _from_file(file: Path | None) -> dict[str, Any]:
@@ -259,7 +261,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 def _with(settings: Settings, name: str, value: Any) -> Settings:
     section, _, key = name.rpartition(".")
     target = getattr(settings, section) if section in SECTIONS else settings
-    known = {f.name for f in fields(target)} - (set() if section else set(SECTIONS))
+    known = {f.name for f in fields(target)} - (set() if section else {*SECTIONS, "file"})
     if key not in known or (section and section not in SECTIONS):
         raise BadSetting(
             f"Unknown setting {name!r}.", hint=f"Allowed here: {', '.join(sorted(known | set(SECTIONS)))}."

@@ -6,12 +6,14 @@ import hashlib
 import json
 import warnings
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from offramp.core.errors import EngineError
@@ -47,11 +49,21 @@ def load_base(base: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBas
 
 
 def revision_of(base: Path | str, model: PreTrainedModel) -> str:
-    """Say which weights a base has: a hash of its weight files, or its commit on the hub.
+    """Say which weights a loaded base has.
 
     Returns:
-        ``sha256:...`` for a directory, ``commit:...`` for a hub name; "" where the hub gave none.
+        ``sha256:...`` of its weight files for a directory, ``commit:...`` for a hub name; "" where the hub
+        gave none.
     """
+    if Path(base).is_dir():
+        return revision(str(base))
+    commit = getattr(model.config, "_commit_hash", None)
+    return f"commit:{commit}" if commit else ""
+
+
+@lru_cache(maxsize=8)
+def revision(base: str) -> str:
+    """Say which weights a base has, without loading it; see `revision_of`. "" where it is not there."""
     folder = Path(base)
     if folder.is_dir():
         found = hashlib.sha256()
@@ -59,8 +71,12 @@ def revision_of(base: Path | str, model: PreTrainedModel) -> str:
             with path.open("rb") as file:
                 found.update(hashlib.file_digest(file, "sha256").digest())
         return f"sha256:{found.hexdigest()}"
-    commit = getattr(model.config, "_commit_hash", None)
-    return f"commit:{commit}" if commit else ""
+    try:
+        config = cached_file(base, "config.json")
+    except BROKEN:
+        return ""
+    # The hub's cache keeps the files of a commit in a folder of that name.
+    return f"commit:{Path(config).parent.name}" if config else ""
 
 
 def check_origin(folder: Path, revision: str) -> None:

@@ -61,5 +61,5 @@ def open_specialist(folder: Path, tools: Tools) -> Specialist:
 def _card(candidate: Candidate, brief: Brief, workshop: Workshop) -> Card:
     versions = sorted(task.version for task in brief.unit.tasks)
     kind, base = candidate.kind, candidate.base(workshop)
-    identity = digest([kind, versions, brief.fingerprint, base], size=5)
+    identity = digest([kind, versions, brief.fingerprint, base, candidate.recipe(workshop)], size=5)
     return Card(f"{kind}-{identity}", kind, brief.cards, base, brief.fingerprint, workshop.clock())

@@ -100,6 +100,7 @@ class Workshop:
         seed: Seed of everything drawn in training.
         denies: Says why a kind is not to be tried on a unit, given what was tried on it; "" where it is.
         encoder: Directory of the encoder that an extractive student is fine-tuned from, None for none.
+        recipe: Tells what decides what ``train_adapter`` makes: method, options, seeds, the base's weights.
     """
 
     folder: Path
@@ -118,6 +119,7 @@ class Workshop:
     seed: int = 0
     denies: Callable[[str, Brief, Sequence[Trial]], str] = lambda *_: ""
     encoder: Path | None = None
+    recipe: Callable[[], JsonObject] = dict
 
     @property
     def tools(self) -> Tools:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from offramp.app import build
 from offramp.config import RecordSettings, Settings
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+    from offramp.core.json import JsonObject
 
 MESSAGE = {"messages": [{"role": "user", "content": "Vreni was at the Zorbo again"}]}
 
@@ -37,3 +40,19 @@ def test_names_are_found_by_the_recogniser_that_the_settings_name(
 
 def test_rules_alone_ask_no_recogniser(tmp_path: Path) -> None:
     assert masked(tmp_path, RecordSettings(redact="structured", recogniser="gliner:any")) == str(MESSAGE)
+
+
+def test_method_epochs_and_seeds_make_another_recipe_and_threads_do_not(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+
+    def recipe(**changes: Any) -> JsonObject:
+        train = replace(settings.train, **changes)
+        return build(replace(settings, train=train)).workshop(lambda _: None).recipe()
+
+    first = recipe()
+    assert first["base"].startswith("sha256:")
+    assert recipe(threads=3) == first
+    assert all(
+        recipe(**change) != first
+        for change in ({"method": "full"}, {"epochs": 2}, {"seed": 1}, {"seeds": 3}, {"base": str(tmp_path)})
+    )

@@ -102,6 +102,24 @@ def test_an_unknown_kind_is_named() -> None:
     assert "cache, template" in caught.value.hint
 
 
+def test_another_recipe_or_base_makes_another_specialist_and_the_same_ones_the_same(
+    workshop: Workshop,
+) -> None:
+    """Of what decides what an adapter becomes; a cache does not mind how adapters are trained."""
+    brief = brief_of("light")
+    shops = {
+        "first": workshop,
+        "same": replace(workshop, recipe=dict),
+        "method": replace(workshop, recipe=lambda: {"method": "full"}),
+        "seed": replace(workshop, recipe=lambda: {"method": "full", "seed": 2}),
+        "base": replace(workshop, base="other"),
+    }
+    made = {name: make("lora", brief, shop).card.id for name, shop in shops.items()}
+    assert made["same"] == made["first"]
+    assert len(set(made.values())) == 4
+    assert make("cache", brief, shops["seed"]).card.id == make("cache", brief, workshop).card.id
+
+
 @pytest.mark.parametrize("kind", ["cache", "template", "classifier"])
 def test_what_was_made_is_opened_again_and_says_the_same(kind: str, workshop: Workshop) -> None:
     brief = brief_of("route")

@@ -60,6 +60,16 @@ def test_what_was_made_is_opened_again_and_says_the_same(brief: Brief, workshop:
     assert opened.card.base == candidate_of("extractive").base(workshop)
 
 
+def test_another_seed_makes_another_student_and_more_threads_the_same(
+    brief: Brief, workshop: Workshop
+) -> None:
+    recipes = [
+        candidate_of("extractive").recipe(shop)
+        for shop in (workshop, replace(workshop, threads=2), replace(workshop, seed=1))
+    ]
+    assert recipes[0] == recipes[1] != recipes[2]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

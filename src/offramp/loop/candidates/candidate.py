@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from offramp.core.json import JsonObject
     from offramp.engine.specialist import Card, Specialist
     from offramp.loop.candidates.running import Running, Site
     from offramp.loop.workshop import Brief, Tools, Workshop
@@ -29,6 +30,11 @@ class Candidate(ABC):
         """Name the model that it stands on; with another one it is another specialist. "" for none."""
         del workshop
         return ""
+
+    def recipe(self, workshop: Workshop) -> JsonObject:
+        """Tell what else decides what it becomes: method, options, seeds. With another it is another."""
+        del workshop
+        return {}
 
     def can(self, brief: Brief, workshop: Workshop) -> str:
         """Say why this kind cannot do these tasks; "" where it may be tried. Cheap: nothing is trained."""

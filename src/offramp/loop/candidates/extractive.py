@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from offramp.core.call import OutputType
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from offramp.core.json import JsonObject
     from offramp.engine.specialist import Card, Specialist
     from offramp.loop.candidates.running import Running, Site
     from offramp.loop.workshop import Brief, Tools, Workshop
@@ -42,6 +43,10 @@ class Extractive(Candidate):
         """See `Candidate.base`: the encoder, by its weights."""
         return fingerprint(workshop.encoder) if workshop.encoder else ""
 
+    def recipe(self, workshop: Workshop) -> JsonObject:
+        """See `Candidate.recipe`."""
+        return asdict(_options(workshop, threads=1))
+
     def can(self, brief: Brief, workshop: Workshop) -> str:
         """See `Candidate.can`."""
         if workshop.encoder is None:
@@ -62,7 +67,7 @@ class Extractive(Candidate):
             card.tasks,
             encoder=workshop.encoder,
             out=folder / STUDENT,
-            options=ExtractiveOptions(threads=workshop.threads, seed=workshop.seed),
+            options=_options(workshop, threads=workshop.threads),
             on_progress=_telling(workshop),
         )
         specialist = ExtractiveSpecialist(
@@ -84,6 +89,10 @@ class Extractive(Candidate):
         """Two passes of the encoder: as it was pretrained for the second opinion, and fine-tuned."""
         seconds = 2 * (encoder_seconds(site) + nearest_seconds(site))
         return computed(site, seconds, 2 * encoder_bytes(site), "two passes of the encoder")
+
+
+def _options(workshop: Workshop, *, threads: int) -> ExtractiveOptions:
+    return ExtractiveOptions(threads=threads, seed=workshop.seed)
 
 
 def _telling(workshop: Workshop) -> Callable[[Progress], None]:

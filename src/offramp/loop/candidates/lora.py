@@ -24,6 +24,7 @@ from offramp.loop.candidates.running import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from offramp.core.json import JsonObject
     from offramp.engine.specialist import Card, Specialist
     from offramp.loop.candidates.running import Running, Site
     from offramp.loop.workshop import Brief, Tools, Workshop
@@ -41,6 +42,10 @@ class Lora(Candidate):
     def base(self, workshop: Workshop) -> str:
         """See `Candidate.base`."""
         return workshop.base
+
+    def recipe(self, workshop: Workshop) -> JsonObject:
+        """See `Candidate.recipe`: what the workshop's training method does."""
+        return workshop.recipe()
 
     def can(self, brief: Brief, workshop: Workshop) -> str:
         """See `Candidate.can`."""
