@@ -3,7 +3,9 @@
 A member that is above alpha where the group's threshold would be is held to a stricter one. Its few calls
 say little about that: of members just below alpha half would look worse, and asked to prove themselves,
 hardly any member of 80 calls could. So it takes errors that alpha would produce in fewer than one case of
-five. No promise rests on any of this: what is certified is the group's risk, on calibration calls.
+five. A member whose confidence does not tell right from wrong gets no such benefit of the doubt, for no
+threshold would help it: it always defers where its own risk is above alpha. No promise rests on any of this:
+what is certified is the group's risk, on calibration calls.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 SURPRISE: Final = 0.2
 """A member's errors that alpha would produce less often than this are taken for no luck."""
+_FEW: Final = 10
+"""Answered calls below which a point risk says nothing."""
 _ORDERED: Final = 0.05
 """A confidence that says nothing would order answers as well less often than this."""
 
@@ -52,8 +56,15 @@ class _Members:
         return np.where(seen.errors >= 1.0, 1.0 - fewer, 1.0)
 
     def exceeds(self, task: str, thresholds: Floats) -> Bools:
-        """Tell at which thresholds a member seems to be above alpha, shape (t,)."""
-        return np.asarray(self.luck(task, thresholds) < SURPRISE, dtype=np.bool_)
+        """Tell at which thresholds a member seems to be above alpha, shape (t,).
+
+        Where its confidence does not tell right from wrong, it gets no benefit of the doubt.
+        """
+        above = self.luck(task, thresholds) < SURPRISE
+        if task not in self.ordered:
+            seen = measure(self.own[task], thresholds)
+            above |= (seen.answered >= _FEW) & (seen.errors > self.terms.alpha * seen.answered)
+        return np.asarray(above, dtype=np.bool_)
 
     def floor(self, task: str, above: float) -> float | None:
         """Return the loosest threshold above another at which a member is within alpha; None for none.
