@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import shlex
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from offramp.cli import options
 from offramp.cli.root import echo_json
-from offramp.enforce import NAMES, Options, backend_of
+from offramp.core.errors import BadInput, EngineError
+from offramp.enforce import NAMES, Options, backend_of, host
+from offramp.enforce.catalogue import LOCAL
 from offramp.enforce.files import read_placement, write_emission
+from offramp.enforce.keeper import Pace
+from offramp.enforce.local import on_node
 from offramp.enforce.options import ENGINES
+from offramp.enforce.state import State, Wanted
+from offramp.enforce.supervisor import look
+from offramp.telemetry.logs import configure_logs
+
+if TYPE_CHECKING:
+    from offramp.core.placement import Placement
+    from offramp.enforce.state import Record
 
 PLACEMENT = click.argument("placement", type=click.Path(path_type=Path))
-_BACKEND = click.Choice(NAMES)
+_BACKEND, _LOCAL = click.Choice(NAMES), click.Choice(LOCAL)
 
 
 @click.group("enforce")
@@ -86,3 +101,111 @@ def emit(
             click.echo(f"# {file.path}\n{file.text}", nl=False)
     for note in emission.notes:
         click.echo(f"Note: {note}", err=True)
+
+
+@command.command("apply")
+@PLACEMENT
+@click.option(
+    "--backend", type=click.Choice(LOCAL), default="plain", show_default=True, help="Gives the parts."
+)
+@click.option("--engine", type=click.Choice(ENGINES), default="vllm", show_default=True, help="Program.")
+@click.option("--program", default="", help="Command that starts the engine, where it is another.")
+@click.option("--flag", "flags", multiple=True, help="Flag at the end of every engine's command line.")
+@click.option("--node", default=None, help="Which host of the placement this is; the only one by default.")
+@click.option("--first-port", type=click.IntRange(1, 65_535), default=8500, show_default=True)
+@click.option("--watch", is_flag=True, help="Keep the engines up until interrupted; they go on after that.")
+@click.option(
+    "--attempts", type=click.IntRange(1), default=3, show_default=True, help="Starts before giving up."
+)
+@click.option("--drain", type=click.FloatRange(0), default=60.0, help="Seconds for requests in flight.")
+@click.option("--start", type=click.FloatRange(0), default=1800.0, help="Seconds that a start may take.")
+@options.as_json
+@click.pass_context
+def apply(
+    ctx: click.Context,
+    placement: Path,
+    *,
+    backend: str,
+    engine: str,
+    program: str,
+    flags: tuple[str, ...],
+    node: str | None,
+    first_port: int,
+    watch: bool,
+    attempts: int,
+    drain: float,
+    start: float,
+    as_json: bool,
+) -> None:
+    """Start, stop and change engines on this machine until they are what a placement says.
+
+    What is as it should be is left alone. Engines go on when this command ends.
+    """
+    chosen = Options(engine=engine, program=tuple(shlex.split(program)), extra=flags, first_port=first_port)
+    wanted = Wanted(_here(read_placement(placement), node), backend, chosen)
+    pace = Pace(drain_s=drain, start_s=start, attempts=0 if watch else attempts)
+
+    def told(records: dict[str, Record]) -> None:
+        _tell(records, as_json=as_json)
+
+    state = _state(ctx)
+    if watch:
+        configure_logs(options.settings_of(ctx).telemetry.log)
+    records = asyncio.run(host.apply(state, wanted, pace, watch=watch, told=told))
+    amiss = [name for name, record in records.items() if record.state != "healthy"]
+    if amiss:
+        raise EngineError(f"Not up: {', '.join(amiss)}.", hint=f"Their output is in {state.folder / 'logs'}.")
+
+
+@command.command("status")
+@options.as_json
+@click.pass_context
+def status(ctx: click.Context, *, as_json: bool) -> None:
+    """Look at every engine: is it there, is it well, does it have the adapters and the part it should."""
+    state = _state(ctx)
+    seen = asyncio.run(look(state))
+    if as_json:
+        engines = {name: asdict(one) for name, one in seen.items()}
+        echo_json({"supervised": state.is_held(), "engines": engines})
+        return
+    click.echo("A supervisor keeps these up." if state.is_held() else "Nobody keeps these up.")
+    for name, one in seen.items():
+        word = "healthy" if one.healthy else "silent" if one.running else one.record.state
+        line = f"{name}: {word}, port {one.record.port}, pid {one.record.pid}, {one.processes} process(es)"
+        line += f", {one.record.restarts} restart(s)" if one.record.restarts else ""
+        line += f", without adapters {', '.join(one.missing)}" if one.missing and one.healthy else ""
+        line += f", not set: {', '.join(one.unmet)}" if one.unmet else ""
+        click.echo(line + (f": {one.record.reason}" if one.record.reason else ""))
+
+
+@command.command("stop")
+@click.option("--drain", type=click.FloatRange(0), default=60.0, help="Seconds for requests in flight.")
+@click.pass_context
+def stop(ctx: click.Context, *, drain: float) -> None:
+    """Let engines finish what they have, end them, and make the devices as they were."""
+    state = _state(ctx)
+    asyncio.run(host.stop(state, Pace(drain_s=drain)))
+    click.echo("No engine runs.")
+
+
+def _state(ctx: click.Context) -> State:
+    return State(options.settings_of(ctx).home / "enforce")
+
+
+def _here(placement: Placement, node: str | None) -> Placement:
+    """Take this host's part of a placement."""
+    nodes = sorted({device.node for device in placement.devices})
+    if node is None and len(nodes) > 1:
+        raise BadInput(
+            f"The placement is for {', '.join(nodes)}.", hint="Say which of them this is with --node."
+        )
+    return on_node(placement, node or nodes[0]) if nodes else placement
+
+
+def _tell(records: dict[str, Record], *, as_json: bool) -> None:
+    if as_json:
+        echo_json({name: asdict(record) for name, record in records.items()})
+        return
+    for name, record in records.items():
+        why = f": {record.reason}" if record.reason else ""
+        click.echo(f"{name}: {record.state}, http://127.0.0.1:{record.port}/v1{why}")

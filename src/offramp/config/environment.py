@@ -37,6 +37,11 @@ def agent_environment(environ: Mapping[str, str] | None = None) -> AgentEnvironm
     )
 
 
+def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with some variables set, for a child that is to have them."""
+    return {**os.environ, **extra}
+
+
 def proxy_for(url: str) -> str:
     """Return the proxy that the environment names for a URL (``HTTPS_PROXY``, ``NO_PROXY``), "" for none."""
     parts = urlsplit(url)

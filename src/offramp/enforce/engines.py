@@ -99,6 +99,14 @@ def adapter_path(engine: PlacedEngine, adapter: Adapter) -> str:
     return adapter.path
 
 
+def host_slots(engine: PlacedEngine) -> int:
+    """Return how many adapters wait in host memory, from where loading takes milliseconds.
+
+    At least four and a power of two: an adapter more or less seldom changes a flag, which takes a restart.
+    """
+    return 1 << (max(len(engine.adapters), engine.loaded, 4) - 1).bit_length()
+
+
 def vllm_settings(engine: PlacedEngine, options: Options) -> dict[str, str | int | bool]:
     """Return vLLM's engine arguments by name, as its flags, Python and Ray Serve all spell them."""
     settings: dict[str, str | int | bool] = {
@@ -115,8 +123,7 @@ def vllm_settings(engine: PlacedEngine, options: Options) -> dict[str, str | int
             "enable_lora": True,
             "max_loras": max(engine.loaded, 1),
             "max_lora_rank": engine.rank,
-            # Those that are not on the device wait in host memory: loading from there takes milliseconds.
-            "max_cpu_loras": max(len(engine.adapters), engine.loaded),
+            "max_cpu_loras": host_slots(engine),
         }
     return settings
 
@@ -156,7 +163,7 @@ def _sglang(engine: PlacedEngine, options: Options, port: int) -> list[str]:
     if engine.adapters:
         flags += ["--enable-lora", "--max-lora-rank", str(engine.rank)]
         flags += ["--max-loras-per-batch", str(max(engine.loaded, 1))]
-        flags += ["--max-loaded-loras", str(max(len(engine.adapters), engine.loaded))]
+        flags += ["--max-loaded-loras", str(host_slots(engine))]
         flags.append("--lora-paths")
         flags += [f"{one.specialist}={adapter_path(engine, one)}" for one in engine.adapters]
     return flags

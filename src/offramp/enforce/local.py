@@ -208,7 +208,7 @@ class Hami:
     def after(self, placement: Placement, options: Options) -> tuple[Command, ...]:
         """Return the removal of the engines' accounts: a stale one would count memory that nobody holds."""
         del options
-        return (Command(("rm", "-f", *(_account(engine) for engine in placement.engines))),)
+        return tuple(Command(("rm", "-f", _account(engine))) for engine in placement.engines)
 
     def confine(self, placement: Placement, engine: PlacedEngine, options: Options) -> Confinement:
         """Cap memory and compute of every device of the engine."""

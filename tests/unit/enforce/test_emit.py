@@ -84,7 +84,7 @@ def test_adapters_become_modules_and_slots_are_padded() -> None:
     words = list(command_line(SMALL, Options(), port=8001))
     assert words[words.index("--max-loras") + 1] == "2"
     assert words[words.index("--max-lora-rank") + 1] == "16"
-    assert words[words.index("--max-cpu-loras") + 1] == "3"
+    assert words[words.index("--max-cpu-loras") + 1] == "4"
     modules = [json.loads(word) for word in words[words.index("--lora-modules") + 1 :]]
     assert [one["name"] for one in modules] == ["intent-v1", "sql-v2", "tools-v1"]
     assert {one["base_model_name"] for one in modules} == {"qwen3-4b.0"}
