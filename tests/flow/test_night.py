@@ -177,6 +177,9 @@ def test_a_summary_says_what_became_of_every_task(world: World, tmp_path: Path) 
     (conversion,) = world.night(goal=Goal(0.15, DELTA))
     summary = summarise(world.store, Settings(home=tmp_path), title="a test")
     assert [task.decision for task in summary.tasks].count("specialist") == 2
+    (learned,) = summary.learning
+    assert learned.parts.keys() == {"train", "validation", "calibration"}
+    assert learned.differing == conversion.fields
     refused = " ".join(task.reason for task in summary.tasks if task.decision == "keep_llm")
     assert "Always deferred" in refused
     assert "Free text" in refused

@@ -14,7 +14,7 @@ from offramp.certify.bounds import upper
 from offramp.core.call import OutputType
 from offramp.discover.verdict import MIN_SESSIONS
 from offramp.loop import state
-from offramp.report.results import Discovery, GroupResult, Sessions, TaskResult
+from offramp.report.results import Discovery, GroupResult, Learning, Sessions, TaskResult
 from offramp.report.summary import CurvePoint, ReliabilityBin, RiskCurve, Summary
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ def summarise(
         plan=planned.to_dict() if planned else None,
         reliability=_reliability(conversions),
         curves=tuple(_curve(conversion) for conversion in conversions if conversion["curve"]),
+        learning=tuple(_learning(conversion) for conversion in conversions),
         environment=_environment(settings),
         notes=notes,
         title=title,
@@ -254,6 +255,16 @@ def _group(conversion: JsonObject, unseen: Unseen | None) -> GroupResult:
         },
         answered_unseen=sum(tally.answered for tally in tallies) if unseen else None,
         disagreements_unseen=sum(tally.disagreements for tally in tallies) if unseen else None,
+    )
+
+
+def _learning(conversion: JsonObject) -> Learning:
+    card = conversion["card"]
+    return Learning(
+        label=conversion["name"],
+        parts={name: part["calls"] for name, part in card.get("parts", {}).items() if part["calls"]},
+        left_out=card.get("dropped", {}),
+        differing=conversion.get("fields", {}),
     )
 
 

@@ -11,11 +11,13 @@ from offramp.report.words import NONE, count, missing, percent, plural, span, us
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from offramp.report.results import GroupResult, Interval, TaskResult
+    from offramp.report.results import GroupResult, Interval, Learning, TaskResult
     from offramp.report.summary import Costs
 
 _NAME = 100
 _SENTENCE = 400
+_PLACES = 5
+"""Places where answers differ that are named, the most frequent ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,37 @@ def groups_table(groups: tuple[GroupResult, ...]) -> Markup:
         Column("Realised on unseen calls", "num"),
     )
     return table(columns, (_group_cells(group) for group in groups), label="Group certificates")
+
+
+def learning_table(learned: tuple[Learning, ...]) -> Markup:
+    """What each specialist was learned from, and where its answers differ from the LLM's."""
+    columns = (
+        Column("Task or group"),
+        Column("Calls used", "wide"),
+        Column("Left out", "wide"),
+        Column("Where answers differ, of the calibration calls", "wide"),
+    )
+    return table(columns, (_learning_cells(one) for one in learned), label="What was learned")
+
+
+def _learning_cells(one: Learning) -> tuple[object, ...]:
+    calls = one.parts.get("calibration", 0)
+    places = list(one.differing.items())
+    named = [
+        f"{place}: {count(n)} ({percent(n / calls, digits=1)})" for place, n in places[:_PLACES] if calls
+    ]
+    rest = [f"and {plural(len(places) - _PLACES, 'more place')}"] if len(places) > _PLACES else []
+    return (
+        shorten(one.label, _NAME),
+        _listed(f"{name} {count(n)}" for name, n in one.parts.items()),
+        _listed(f"{reason}: {count(n)}" for reason, n in one.left_out.items() if n),
+        _listed([*named, *rest]),
+    )
+
+
+def _listed(lines: Iterable[str]) -> object:
+    found = list(lines)
+    return tag("ul", *(tag("li", line) for line in found)) if found else NONE
 
 
 def _group_cells(group: GroupResult) -> tuple[object, ...]:

@@ -56,6 +56,7 @@ def _report(summary: Summary) -> tuple[Markup | None, ...]:
         sections.evidence(summary),
         sections.tasks(summary),
         sections.confidence(summary),
+        sections.learning(summary),
         sections.making(summary),
         sections.notes(summary),
     )
@@ -69,6 +70,7 @@ def _scan(summary: Summary, scan: Scan) -> tuple[Markup | None, ...]:
         sections.savings(summary) if summary.live else None,
         scan_sections.task_map(summary),
         scan_sections.promises(summary),
+        sections.learning(summary),
         scan_sections.honest(summary, scan),
         scan_sections.footnote(summary, scan),
         sections.making(summary) if not scan.quick else None,

@@ -230,3 +230,21 @@ def _interval(errors: int | None, n: int | None) -> Interval | None:
     if errors is None or not n:
         return None
     return Interval(*clopper_pearson(errors, n))
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """What a specialist was learned from, and where its answers are not the LLM's.
+
+    Attributes:
+        label: Task or group.
+        parts: Calls by part (train, validation, calibration).
+        left_out: Calls that were not used, by reason.
+        differing: Of the calibration calls, answered or deferred, how many differ where ("/city value"), the
+            most frequent places first.
+    """
+
+    label: str
+    parts: dict[str, int]
+    left_out: dict[str, int] = field(default_factory=dict)
+    differing: dict[str, int] = field(default_factory=dict)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from offramp.report.curve_charts import reliability_chart, risk_curves
-from offramp.report.html_tables import cost_table, facts_table, groups_table, kept_table, live_table
+from offramp.report.html_tables import (
+    cost_table,
+    facts_table,
+    groups_table,
+    kept_table,
+    learning_table,
+    live_table,
+)
 from offramp.report.markup import Markup, bounded, join, tag
 from offramp.report.money_charts import break_even_chart, break_even_words, cost_bars, stage_bars
 from offramp.report.task_charts import coverage_bars, promise_chart
@@ -139,6 +146,22 @@ def confidence(summary: Summary) -> Markup | None:
     if not any(pictures):
         return None
     return section("confidence", "Can the confidence be trusted?", tag("div", *pictures, class_="pair"))
+
+
+def learning(summary: Summary) -> Markup | None:
+    """What specialists were learned from, what was left out, and where their answers differ."""
+    if not summary.learning:
+        return None
+    return section(
+        "learning",
+        "What was learned, and where answers differ",
+        tag(
+            "p",
+            "Places are those of the answer's form, never values. They are counted over all calibration "
+            "calls, of which the specialist leaves many to the LLM.",
+        ),
+        learning_table(summary.learning),
+    )
 
 
 def making(summary: Summary) -> Markup | None:

@@ -13,6 +13,7 @@ from offramp.report.results import (
     Discovery,
     GroupResult,
     Interval,
+    Learning,
     Scan,
     Sessions,
     TaskResult,
@@ -186,6 +187,7 @@ class Summary:
         reliability: Bins of the reliability diagram.
         points: Certified bounds beside realised risks; from tasks and groups where they are missing.
         curves: Risk-coverage curves.
+        learning: What specialists were learned from, and where they differ from the LLM.
         environment: Versions, seed, machine.
         notes: Anything a reader must know.
         title: What was looked at.
@@ -214,6 +216,7 @@ class Summary:
     reliability: tuple[ReliabilityBin, ...] = ()
     points: tuple[Point, ...] = ()
     curves: tuple[RiskCurve, ...] = ()
+    learning: tuple[Learning, ...] = ()
     environment: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     title: str = ""

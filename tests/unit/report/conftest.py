@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from offramp.report.results import Discovery, GroupResult, Sessions, TaskResult
+from offramp.report.results import Discovery, GroupResult, Learning, Sessions, TaskResult
 from offramp.report.summary import BreakEven, Costs, CurvePoint, ReliabilityBin, RiskCurve, Summary
 
 TOOLS = (
@@ -238,6 +238,22 @@ def build_sample() -> Summary:
             )
         ),
         curves=(_curve("group home", 0.22, 0.775), _curve("intent router", 0.1, 0.69)),
+        learning=(
+            Learning(
+                "group home",
+                {"train": 4980, "validation": 1494, "calibration": 1990},
+                {"answered by a specialist": 12, "cut off by the token limit": 3, "no answer": 0},
+                {
+                    "/email_sendemail/person missing": 61,
+                    "/play_radio/media_type extra": 40,
+                    "name value": 38,
+                    "/weather_query/place_name value": 22,
+                    "/lists_createoradd/list_name value": 9,
+                    "/news_query/date extra": 4,
+                },
+            ),
+            Learning("intent router", {"train": 3200, "validation": 900, "calibration": 2000}),
+        ),
         environment={"version": "0.1.0", "python": "3.11.2", "seed": 20260},
         notes=(
             "Agreement is measured against the recorded answers of the LLM, not against the truth.",

@@ -162,6 +162,18 @@ def test_refused_tasks_say_what_is_missing(sample: Summary) -> None:
     assert "a better candidate: the best, extractive (MiniLM), agrees on 41 %" in words
 
 
+def test_what_was_learned_from_and_where_answers_differ_is_said(sample: Summary) -> None:
+    words = Page(render_page(sample)).words
+    assert "calibration 1,990" in words
+    assert "cut off by the token limit: 3" in words
+    assert "no answer" not in words
+    assert "/email_sendemail/person missing: 61 (3.1 %)" in words
+    assert "and 1 more place" in words
+    assert "/news_query/date" not in words
+    without = Page(render_page(replace(sample, learning=()))).words
+    assert "where answers differ" not in without
+
+
 def test_a_member_above_the_promise_is_named(sample: Summary) -> None:
     words = Page(render_page(sample)).words
     assert "Above the promise on their own: home assistant: calendar_remove 13 % (6 of 47" in words
