@@ -18,6 +18,7 @@ from tests.unit.enforce.world import TINY
 
 from offramp.cli import main
 from offramp.core.placement import PlacedDevice, Placement, Slice
+from offramp.enforce.measured import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,3 +169,29 @@ def test_a_placement_of_several_hosts_wants_to_know_which(
     with pytest.raises(SystemExit):
         run(capsys, "apply", str(path), "--node", "node-7")
     assert "no host 'node-7'" in capsys.readouterr().err
+
+
+def test_a_probe_is_kept_and_lowers_what_a_backend_claims(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fast = ["--seconds", "0.05", "--repeats", "1", "--neighbours", "1"]
+    arguments = [
+        "--home",
+        str(tmp_path),
+        "enforce",
+        "probe",
+        "--backend",
+        "plain",
+        "--device",
+        "cpu-laptop",
+        *fast,
+    ]
+    main([*arguments, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert [row["neighbour"] for row in found["rows"]] == ["compute", "bandwidth", "allocator"]
+    assert found["capabilities"]["compute"] == "none"
+    assert read(tmp_path / "enforce/isolation.json")[0].device == "cpu-laptop"
+    main(arguments)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["neighbour", "slowdown", "tail", "share", "others", "level"]
+    assert lines[-1].startswith("plain on cpu-laptop counts as: memory")

@@ -13,11 +13,14 @@ import click
 from offramp.cli import options
 from offramp.cli.root import echo_json
 from offramp.core.errors import BadInput, EngineError
-from offramp.enforce import NAMES, Options, backend_of, host
+from offramp.enforce import NAMES, Options, backend_of, host, local_backend
 from offramp.enforce.catalogue import LOCAL
 from offramp.enforce.files import read_placement, write_emission
+from offramp.enforce.isolation import Plan
+from offramp.enforce.isolation import probe as run_probe
 from offramp.enforce.keeper import Pace
 from offramp.enforce.local import on_node
+from offramp.enforce.measured import add, capabilities_of
 from offramp.enforce.options import ENGINES
 from offramp.enforce.state import State, Wanted
 from offramp.enforce.supervisor import look
@@ -209,3 +212,58 @@ def _tell(records: dict[str, Record], *, as_json: bool) -> None:
     for name, record in records.items():
         why = f": {record.reason}" if record.reason else ""
         click.echo(f"{name}: {record.state}, http://127.0.0.1:{record.port}/v1{why}")
+
+
+@command.command("probe")
+@click.option("--backend", type=_LOCAL, default="plain", show_default=True, help="What is to keep apart.")
+@click.option("--device", required=True, help="Kind of the device, as placements name it.")
+@click.option("--gpu", is_flag=True, help="Probe a GPU (needs torch); the processor by default.")
+@click.option("--index", type=click.IntRange(0), default=0, help="Number of the GPU.")
+@click.option("--share", type=click.FloatRange(0.0, 1.0, min_open=True, max_open=True), default=0.5)
+@click.option("--profiles", default="", help="MIG profiles of victim and neighbours: 3g.40gb,2g.20gb.")
+@click.option("--neighbours", type=click.IntRange(1), default=2, show_default=True, help="Processes of each.")
+@click.option("--seconds", type=click.FloatRange(0.05), default=1.0, help="Length of one measurement.")
+@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Measurements of each.")
+@options.as_json
+@click.pass_context
+def probe(
+    ctx: click.Context,
+    *,
+    backend: str,
+    device: str,
+    gpu: bool,
+    index: int,
+    share: float,
+    profiles: str,
+    neighbours: int,
+    seconds: float,
+    repeats: int,
+    as_json: bool,
+) -> None:
+    """Measure whether a backend really keeps engines apart: a victim alone, then beside neighbours.
+
+    What it finds is kept, and lowers what plans count on; it never raises it.
+    """
+    plan = Plan(
+        device,
+        cuda=gpu,
+        index=index,
+        share=share,
+        neighbours=neighbours,
+        seconds=seconds,
+        repeats=repeats,
+        profiles=tuple(profiles.split(",")) if profiles else (),
+    )
+    found = run_probe(local_backend(backend), plan, Options(), told=options.progress_line())
+    file = _state(ctx).folder / "isolation.json"
+    add(file, found)
+    stands = capabilities_of(backend, device, file).to_dict()
+    if as_json:
+        echo_json({**asdict(found), "capabilities": stands})
+        return
+    click.echo(f"{'neighbour':<12}{'slowdown':>9}{'tail':>8}{'share':>8}{'others':>8}  level")
+    for row in found.rows:
+        level = str(row.level) if row.steady else "unknown: the machine was busy"
+        figures = f"{row.slowdown:>9.2f}{row.tail:>8.2f}{row.share:>8.2f}{row.foreign:>8.2f}"
+        click.echo(f"{row.neighbour:<12}{figures}  {level}")
+    click.echo(f"{backend} on {device} counts as: {', '.join(f'{k} {v}' for k, v in stands.items())}")
