@@ -12,6 +12,7 @@ from offramp.app.asking import HttpChat
 from offramp.app.chosen import AUTO, chosen_base
 from offramp.app.recording import TellingWriter
 from offramp.app.teacher import open_teacher
+from offramp.config import ASSETS
 from offramp.core.errors import MissingExtra, NotFound
 from offramp.record.parse import Parser
 from offramp.record.process import Writer
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from offramp.engine.embedder import Embedder
     from offramp.engine.port import Engine
     from offramp.loop.ladder import Tools, Workshop
-    from offramp.loop.workshop import Asked
+    from offramp.loop.workshop import Asked, TrainAdapter
     from offramp.redact.redactor import Redactor
     from offramp.storage.port import Store
 
@@ -165,11 +166,18 @@ class App:
         """
         self.settings.specialists_path.mkdir(parents=True, exist_ok=True, mode=0o700)
         server, cheaper = self._asked()
+
+        def trainer(method: str) -> TrainAdapter:
+            return lambda train, validation, out: self._train(
+                (train, validation), out, (method, say, on_event)
+            )
+
         workshop: Workshop = heavy("offramp.loop.ladder").Workshop(
             folder=self.settings.specialists_path,
             embedder=self.embedder,
             engine=lambda: self.engine,
-            train_adapter=lambda train, validation, out: self._train((train, validation), out, say, on_event),
+            train_adapter=trainer("lora"),
+            trainers={kind: trainer(kind) for kind in ("qlora", "full")},
             base=self.base_name,
             kinds=heavy("offramp.app.kinds").kinds_of(self.settings),
             server=server,
@@ -187,7 +195,15 @@ class App:
         """What decides what training makes; threads do not."""
         revision = heavy("offramp.engine.bases").revision(str(self.base))
         options = asdict(replace(self._options(), threads=1))
-        return {"method": self.settings.train.method, "base": revision, **options}
+        return {"trainer": self._trainer(), "base": revision, **options}
+
+    def _trainer(self) -> str:
+        """What trains the base: the loop of our own for the bundled one, TRL for others where it is there."""
+        asked = self.settings.train.trainer
+        if asked != "auto":
+            return asked
+        own = Path(self.base_name) == ASSETS / "nano" or not heavy("offramp.train.methods").has_trl()
+        return "own" if own else "trl"
 
     def _options(self) -> Any:
         settings = self.settings.train
@@ -200,10 +216,9 @@ class App:
         self,
         examples: tuple[Sequence[Example], Sequence[Example]],
         out: Path,
-        say: Callable[[str], None],
-        on_event: Callable[[JsonObject], None] | None,
+        how: tuple[str, Callable[[str], None], Callable[[JsonObject], None] | None],
     ) -> JsonObject:
-        methods, options = heavy("offramp.train.methods"), self._options()
+        (method, say, on_event), methods, options = how, heavy("offramp.train.methods"), self._options()
 
         def show(progress: Any) -> None:
             say(f"    training: {progress.line()}")
@@ -212,7 +227,13 @@ class App:
 
         pairs = heavy("offramp.train.fit").Pairs(*examples)
         result = methods.train(
-            self.settings.train.method, pairs, base=self.base, out=out, options=options, on_progress=show
+            method,
+            pairs,
+            base=self.base,
+            out=out,
+            options=options,
+            on_progress=show,
+            trainer=self._trainer(),
         )
         if result.left_out:
             say(f"    training: {result.left_out} examples are longer than the context and were left out")

@@ -130,8 +130,8 @@ class TrainSettings:
         threads: Torch threads; more than one pays on an idle machine only (docs/lab-log.md).
         seed: Seed of every random draw.
         epochs: Passes over the training calls; 0 takes the method's default.
-        method: How weights are trained: an adapter (``lora``), all of them (``full``), or an adapter on a
-            base in four bits (``qlora``, with a GPU).
+        trainer: What trains a base: ``own`` (resumes to the very bit; the bundled base needs it), ``trl``
+            (TRL, for large bases), or ``auto``: TRL where it is installed and the base is another one.
         seeds: Runs with consecutive seeds, of which validation keeps the best.
         min_calls: Fewest calls a task needs before training is tried.
         kinds: Kinds of candidates to try, separated by commas; "" tries those that suit (docs/candidates.md).
@@ -146,7 +146,7 @@ class TrainSettings:
     threads: int = 1
     seed: int = 20260
     epochs: int = 0
-    method: str = "lora"
+    trainer: str = "auto"
     seeds: int = 1
     min_calls: int = 100
     kinds: str = ""
@@ -307,7 +307,7 @@ def _checked(settings: Settings) -> Settings:
         ("gateway.client", settings.gateway.client, ("pool", "aiohttp")),
         ("record.redact", settings.record.redact, ("full", "structured")),
         ("record.recogniser", settings.record.recogniser.partition(":")[0], _RECOGNISERS),
-        ("train.method", settings.train.method, ("lora", "full", "qlora")),
+        ("train.trainer", settings.train.trainer, ("auto", "own", "trl")),
         ("telemetry.log", settings.telemetry.log, ("text", "json")),
     )
     for name, word, allowed in words:

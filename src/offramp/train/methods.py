@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
-from offramp.core.errors import BadInput
+from offramp.core.errors import BadInput, MissingExtra
 from offramp.train.fit import Job, fit
 from offramp.train.full import RATE, Full
 from offramp.train.lora import Lora
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from offramp.train.result import TrainResult
 
 METHODS = ("lora", "full", "qlora")
+TRAINERS = ("own", "trl")
 
 
 def train(
@@ -31,6 +34,7 @@ def train(
     out: Path,
     options: LoraOptions,
     on_progress: Callable[[Progress], None],
+    trainer: str = "own",
 ) -> TrainResult:
     """Train by a method of `METHODS`; see `fit`.
 
@@ -41,14 +45,28 @@ def train(
         out: Where the result goes.
         options: How to train; full fine-tuning leaves the adapter's aside and has a lower rate by default.
         on_progress: Told how it goes.
+        trainer: One of `TRAINERS`: the loop of our own, or TRL's.
 
     Raises:
-        BadInput: There is no such method, it cannot run here, or no example fits the context.
+        BadInput: There is no such method or trainer, it cannot run here, or no example fits the context.
         MissingExtra: It needs a package that is not installed.
         EngineError: The base cannot be loaded, or the loss diverged twice.
     """
     chosen, used = _chosen(method, options)
-    return fit(Job(chosen, pairs, base, out, used, on_progress))
+    job = Job(chosen, pairs, base, out, used, on_progress)
+    if trainer == "own":
+        return fit(job)
+    if trainer != "trl":
+        raise BadInput(f"There is no trainer {trainer!r}; there are {', '.join(TRAINERS)}.")
+    if not has_trl():
+        raise MissingExtra("trl is not installed.", hint="Install it: pip install 'offramp[trl]'.")
+    # It brings pyarrow and pandas, which take seconds to import.
+    return importlib.import_module("offramp.train.trl_sft").train_with_trl(job)  # type: ignore[no-any-return]
+
+
+def has_trl() -> bool:
+    """Whether TRL can be used here."""
+    return all(importlib.util.find_spec(name) is not None for name in ("trl", "datasets"))
 
 
 def _chosen(method: str, options: LoraOptions) -> tuple[Method, TrainOptions]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,9 @@ import torch
 from peft import prepare_model_for_kbit_training
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
-from offramp.core.errors import BadInput, EngineError, MissingExtra
+from offramp.core.errors import EngineError
 from offramp.engine.bases import BROKEN
+from offramp.train.gpu import require_gpu
 from offramp.train.lora import add_adapter
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Qlora:
             MissingExtra: bitsandbytes is not installed.
             EngineError: The base cannot be loaded.
         """
-        require_gpu(available=torch.cuda.is_available())
+        require_gpu()
         quantised = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
@@ -69,24 +69,3 @@ class Qlora:
         """Write the adapter alone, in peft's form."""
         del tokenizer
         model.save_pretrained(folder)
-
-
-def require_gpu(*, available: bool) -> None:
-    """Say why QLoRA cannot run here.
-
-    Args:
-        available: Whether torch sees a CUDA GPU.
-
-    Raises:
-        BadInput: It does not.
-        MissingExtra: bitsandbytes is not installed.
-    """
-    if not available:
-        raise BadInput(
-            "QLoRA holds the base in four bits on a CUDA GPU, and torch sees none here.",
-            hint="Set train.method to lora, which trains the same adapter on a base in full precision.",
-        )
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise MissingExtra(
-            "bitsandbytes is not installed; QLoRA needs it.", hint="Install it: pip install 'offramp[qlora]'."
-        )

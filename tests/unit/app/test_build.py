@@ -42,7 +42,7 @@ def test_rules_alone_ask_no_recogniser(tmp_path: Path) -> None:
     assert masked(tmp_path, RecordSettings(redact="structured", recogniser="gliner:any")) == str(MESSAGE)
 
 
-def test_method_epochs_and_seeds_make_another_recipe_and_threads_do_not(tmp_path: Path) -> None:
+def test_trainer_epochs_and_seeds_make_another_recipe_and_threads_do_not(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
 
     def recipe(**changes: Any) -> JsonObject:
@@ -54,5 +54,19 @@ def test_method_epochs_and_seeds_make_another_recipe_and_threads_do_not(tmp_path
     assert recipe(threads=3) == first
     assert all(
         recipe(**change) != first
-        for change in ({"method": "full"}, {"epochs": 2}, {"seed": 1}, {"seeds": 3}, {"base": str(tmp_path)})
+        for change in ({"trainer": "trl"}, {"epochs": 2}, {"seed": 1}, {"seeds": 3}, {"base": str(tmp_path)})
     )
+
+
+def test_trl_trains_other_bases_where_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trainer(**train: Any) -> str:
+        settings = Settings(home=tmp_path)
+        changed = replace(settings, train=replace(settings.train, **train))
+        return str(build(changed).workshop(lambda _: None).recipe()["trainer"])
+
+    other = str(tmp_path)
+    assert (trainer(), trainer(base=other), trainer(base=other, trainer="own")) == ("own", "trl", "own")
+    monkeypatch.setattr("offramp.train.methods.has_trl", lambda: False)
+    assert (trainer(base=other), trainer(trainer="trl")) == ("own", "trl")

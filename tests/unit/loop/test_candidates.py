@@ -120,6 +120,48 @@ def test_another_recipe_or_base_makes_another_specialist_and_the_same_ones_the_s
     assert make("cache", brief, shops["seed"]).card.id == make("cache", brief, workshop).card.id
 
 
+def test_all_weights_are_trained_by_their_own_method_and_a_copy_of_them_is_held(workshop: Workshop) -> None:
+    whole = FakeTraining()
+    shop = replace(workshop, trainers={"full": whole})
+    made = make("full", brief_of("light"), shop)
+    assert made.card.id.startswith("full-")
+    assert whole.runs == 1
+    assert type(open_specialist(shop.folder / made.card.id, shop.tools)) is type(made)
+    site = replace(SITE, base=BASE)
+    full, lora = (candidate_of(kind).running(site) for kind in ("full", "lora"))
+    assert full.memory > lora.memory
+    assert full.seconds == lora.seconds
+
+
+def test_weights_that_the_device_cannot_hold_while_they_are_trained_are_not_trained(
+    workshop: Workshop,
+) -> None:
+    brief = brief_of("light")
+    shop = replace(workshop, trainers={"full": FakeTraining()})
+    large = replace(BASE, name="large", layers=BASE.layers * 4000, kv_heads=BASE.kv_heads * 4000)
+    sites = {"small": replace(SITE, base=BASE), "large": replace(SITE, base=large), "unknown": SITE}
+    reasons = {
+        name: candidate_of("full").can(brief, replace(shop, site=lambda _, site=site: site))  # type: ignore[misc]
+        for name, site in sites.items()
+    }
+    assert reasons["small"] == reasons["unknown"] == candidate_of("full").can(brief, shop) == ""
+    assert "weights of large holds" in reasons["large"]
+    assert "cpu-laptop has 12" in reasons["large"]
+
+
+def test_four_bits_need_a_gpu_and_every_method_needs_a_trainer(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brief = brief_of("light")
+    assert candidate_of("qlora").can(brief, workshop) == "no training method of kind qlora is set up"
+    shop = replace(workshop, trainers={"qlora": FakeTraining()})
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert "torch sees none here" in candidate_of("qlora").can(brief, shop)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    assert candidate_of("qlora").can(brief, shop) == ""
+
+
 @pytest.mark.parametrize("kind", ["cache", "template", "classifier"])
 def test_what_was_made_is_opened_again_and_says_the_same(kind: str, workshop: Workshop) -> None:
     brief = brief_of("route")

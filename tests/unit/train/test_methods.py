@@ -15,8 +15,9 @@ from offramp.engine.embedded import EmbeddedEngine
 from offramp.engine.nano import NANO_BASE
 from offramp.train.feed import render_examples
 from offramp.train.fit import Pairs
+from offramp.train.gpu import require_gpu
 from offramp.train.methods import METHODS, train
-from offramp.train.qlora import Qlora, require_gpu
+from offramp.train.qlora import Qlora
 from offramp.train.run import validation_loss
 
 if TYPE_CHECKING:
@@ -115,11 +116,22 @@ def test_an_unknown_method_is_named(toy: Toy, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no training method 'dora'; there are lora, full, qlora"):
         fit(toy, "dora", tmp_path / "a")
     assert METHODS == ("lora", "full", "qlora")
+    with pytest.raises(BadInput, match="no trainer 'magic'; there are own, trl"):
+        train(
+            "lora",
+            Pairs(toy.train, toy.validation),
+            base=NANO_BASE,
+            out=tmp_path / "a",
+            options=toy.options,
+            on_progress=lambda progress: None,
+            trainer="magic",
+        )
 
 
 def test_qlora_without_a_gpu_says_why_and_what_instead(toy: Toy) -> None:
-    with pytest.raises(BadInput, match=r"CUDA GPU.*train\.method to lora"):
+    with pytest.raises(BadInput, match="CUDA GPU") as caught:
         require_gpu(available=False)
+    assert "Try lora" in caught.value.hint
     if not GPU:
         with pytest.raises(BadInput, match="sees none here"):
             Qlora(toy.options).prepare(NANO_BASE)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
+from offramp.core.errors import MissingExtra
 from offramp.core.model import EngineRequest
 from offramp.engine.bases import LINEAGE, load_base
 from offramp.engine.embedded import EmbeddedEngine
@@ -17,6 +18,7 @@ from offramp.engine.nano import NANO_BASE
 from offramp.train.feed import render_examples
 from offramp.train.fit import Job, Pairs
 from offramp.train.lora import Lora, Progress
+from offramp.train.methods import train
 from offramp.train.run import validation_loss
 from offramp.train.trl_sft import train_with_trl
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.unit.train.conftest import Toy
+
+    from offramp.train.result import TrainResult
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +76,20 @@ def test_trl_learns_from_our_rows_and_leaves_what_the_engine_serves(
     assert validation_loss(served, rows, 4096) == pytest.approx(result.validation_loss, abs=2e-3)
     assert json.loads((tmp_path / "a" / LINEAGE).read_text())["base"]["name"] == "tiny-qwen3"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_trl_is_a_trainer_by_name_and_its_extra_is_named_where_it_is_missing(
+    toy: Toy, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained() -> TrainResult:
+        options = replace(toy.options, epochs=1)
+        pairs = Pairs(toy.train, toy.validation)
+        return train(
+            "lora", pairs, base=base, out=tmp_path / "a", options=options, on_progress=print, trainer="trl"
+        )
+
+    assert trained().notes == ("trained with TRL",)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match="trl is not installed") as caught:
+        trained()
+    assert "offramp[trl]" in caught.value.hint

@@ -15,6 +15,7 @@ from offramp.loop.candidates.keep import KeepLlm
 from offramp.loop.candidates.lora import Lora
 from offramp.loop.candidates.prompted import Prompted
 from offramp.loop.candidates.template import Template
+from offramp.loop.candidates.tuned import Full, Qlora
 
 __all__ = ["CANDIDATES", "Candidate", "candidate_of"]
 
@@ -26,6 +27,8 @@ _ALL: tuple[Candidate, ...] = (
     Classifier(),
     Extractive(),
     Lora(),
+    Qlora(),
+    Full(),
     Prompted(),
     Cheaper(),
 )
