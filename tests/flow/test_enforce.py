@@ -195,3 +195,18 @@ def test_a_probe_is_kept_and_lowers_what_a_backend_claims(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["neighbour", "slowdown", "tail", "share", "others", "level"]
     assert lines[-1].startswith("plain on cpu-laptop counts as: memory")
+
+
+def test_an_engine_that_is_there_is_measured(
+    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = subprocess.run(
+        apply_of(host, placement_of(tmp_path, "a"), "--json"), capture_output=True, check=True
+    )
+    port = json.loads(started.stdout)["a"]["port"]
+    out = tmp_path / "profiles.json"
+    arguments = ["probe", f"http://127.0.0.1:{port}", "--model", "a", "--prompt", "32", "--completion", "4"]
+    main([*arguments, "--batches", "1,2", "--repeats", "1", "--out", str(out)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:2] == ["at", "once"]
+    assert [step["batch"] for step in json.loads(out.read_text())["profiles"][0]["decode"]] == [1, 2]

@@ -29,6 +29,7 @@ COMMANDS = {
     "erase": "Remove a person's calls, and say what was built from them.",
     "store": "The store: its size, its upkeep, new keys.",
     "plan": "What the specialists need on a device, and what it all costs.",
+    "probe": "How fast an engine that is there reads prompts and writes tokens.",
     "enforce": "Carry out a placement: command lines, manifests, engines that are kept up.",
     "report": "One self-contained HTML page of the last conversion.",
     "demo": "The whole loop on bundled recorded traffic, on this machine, in minutes.",

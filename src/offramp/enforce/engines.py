@@ -116,7 +116,7 @@ def vllm_settings(engine: PlacedEngine, options: Options) -> dict[str, str | int
     }
     if len(engine.slices) > 1:
         settings["tensor_parallel_size"] = len(engine.slices)
-    if options.control:
+    if options.control and options.sleep:
         settings["enable_sleep_mode"] = True
     if engine.adapters:
         settings |= {
@@ -158,7 +158,7 @@ def _sglang(engine: PlacedEngine, options: Options, port: int) -> list[str]:
     flags += ["--max-total-tokens", str(tokens)]
     if len(engine.slices) > 1:
         flags += ["--tensor-parallel-size", str(len(engine.slices))]
-    if options.control:
+    if options.control and options.sleep:
         flags.append("--enable-memory-saver")
     if engine.adapters:
         flags += ["--enable-lora", "--max-lora-rank", str(engine.rank)]

@@ -74,6 +74,7 @@ def _engine(
     by_name: Mapping[str, int],
 ) -> EngineCommand:
     port = by_name[engine.name]
+    options = replace(options, sleep=options.sleep and backend.sleeps)
     part = backend.confine(placement, engine, options)
     environment = variables(engine, options) | dict(part.environment)
     return EngineCommand(
@@ -111,6 +112,7 @@ class Plain:
     """Engines see the devices they are placed on, and keep to their sizes by themselves."""
 
     name = "plain"
+    sleeps = True
 
     def capabilities(self) -> Capabilities:
         """Say that only an engine's own KV budget and slots hold it back."""
@@ -145,6 +147,7 @@ class Cores:
     """
 
     name = "cores"
+    sleeps = False
 
     def __init__(self, cores: tuple[int, ...]) -> None:
         self._cores = cores
@@ -195,6 +198,7 @@ class Hami:
     """HAMi-core without Kubernetes: a library that stands between an engine and the CUDA driver."""
 
     name = "hami"
+    sleeps = True
 
     def capabilities(self) -> Capabilities:
         """Say that memory is capped; its limit on compute did not separate tenants on large devices."""

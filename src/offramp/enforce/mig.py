@@ -29,6 +29,7 @@ class Mig:
     """Instances as the placement's profiles say, one engine each."""
 
     name = "mig"
+    sleeps = True
 
     def capabilities(self) -> Capabilities:
         """Say that the hardware keeps instances apart, and that cutting anew ends what runs."""

@@ -22,6 +22,7 @@ class Mps:
     """Shares of multiprocessors and limits on memory, by one daemon per group of shared devices."""
 
     name = "mps"
+    sleeps = True
 
     def capabilities(self) -> Capabilities:
         """Say what NVIDIA says: memory and multiprocessors are limited, bandwidth and faults are shared.

@@ -24,6 +24,7 @@ class Options:
             without it, every slot at full length is counted.
         control: Whether engines take orders while they run (load an adapter, sleep): for loopback only, since
             such orders need no key.
+        sleep: Whether such engines can be put to sleep, where their device allows it.
         mps_folder: Folder of the pipes and logs of MPS daemons.
         hami_library: HAMi-core's library.
         mig_uuids: UUIDs of MIG devices by GPU index and profile, in the order of ``nvidia-smi -L``.
@@ -44,6 +45,7 @@ class Options:
     ports: tuple[tuple[str, int], ...] = ()
     kv_bytes_per_token: tuple[tuple[str, int], ...] = ()
     control: bool = True
+    sleep: bool = True
     mps_folder: str = "/tmp/offramp-mps"  # noqa: S108 - the daemon's own default lies in /tmp
     hami_library: str = "/usr/local/vgpu/libvgpu.so"
     mig_uuids: tuple[tuple[int, str, str], ...] = ()

@@ -176,6 +176,11 @@ class Backend(Protocol):
 class LocalBackend(Backend, Protocol):
     """A backend whose engines are processes of this host."""
 
+    @property
+    def sleeps(self) -> bool:
+        """Whether engines on its devices can be put to sleep; vLLM on a CPU refuses to start if asked to."""
+        ...
+
     def before(self, placement: Placement, options: Options) -> tuple[Command, ...]:
         """Return the commands that make the devices ready; running them twice does no harm."""
         ...

@@ -94,6 +94,8 @@ class Handler(BaseHTTPRequestHandler):
     """Answers one request."""
 
     protocol_version = "HTTP/1.1"
+    # A token is sent when it is there, as real engines do.
+    disable_nagle_algorithm = True
     engine: Engine
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it

@@ -255,6 +255,8 @@ def test_cores_are_given_in_turn_and_never_twice() -> None:
     )
     parts = [backend.confine(half, engine, Options()).prefix[-1] for engine in half.engines]
     assert parts == ["0,1", "2", "3"]
+    flags = backend.emit(half, Options()).engines[0].argv
+    assert "--enable-sleep-mode" not in flags
     over = replace(half, engines=(*half.engines, replace(TINY, name="d", slices=(Slice(0, 0.1),))))
     with pytest.raises(BadInput, match="there are 4"):
         backend.emit(over, Options())
