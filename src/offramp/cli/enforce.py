@@ -173,8 +173,9 @@ def status(ctx: click.Context, *, as_json: bool) -> None:
         return
     click.echo("A supervisor keeps these up." if state.is_held() else "Nobody keeps these up.")
     for name, one in seen.items():
-        word = "healthy" if one.healthy else "silent" if one.running else one.record.state
-        line = f"{name}: {word}, port {one.record.port}, pid {one.record.pid}, {one.processes} process(es)"
+        line = (
+            f"{name}: {one.word}, port {one.record.port}, pid {one.record.pid}, {one.processes} process(es)"
+        )
         line += f", {one.record.restarts} restart(s)" if one.record.restarts else ""
         line += f", without adapters {', '.join(one.missing)}" if one.missing and one.healthy else ""
         line += f", not set: {', '.join(one.unmet)}" if one.unmet else ""

@@ -164,7 +164,13 @@ class Keeper:
         environment = dict(command.environment)
         pid = processes.spawn(self._state.folder, self.name, command.argv, environment, log_file)
         adapters = dict(self.launch.adapters)
-        self._note(pid=pid, state="starting", adapters=adapters, key=self.launch.key)
+        self._note(
+            pid=pid,
+            started=processes.first_of(pid).started,
+            state="starting",
+            adapters=adapters,
+            key=self.launch.key,
+        )
 
     async def _until_healthy(self) -> None:
         loop = asyncio.get_running_loop()
@@ -200,13 +206,15 @@ class Keeper:
         return any(one.pid == self.record.pid for one in self._processes())
 
     def _processes(self) -> list[processes.Process]:
-        return processes.marked(self._state.folder).get(self.name, [])
+        known = {self.name: self.record.first}
+        return processes.marked(self._state.folder, known).get(self.name, [])
 
     async def _end(self, first: signal.Signals) -> None:
-        """End all of its processes: the oldest is asked to, and after a while all are ended."""
+        """End all of its processes; the first, where it is there, is asked to before that."""
         left = self._processes()
-        if first is signal.SIGTERM and left:
-            processes.send(left[:1], signal.SIGTERM)
+        asked = [one for one in left if one.pid == self.record.pid]
+        if first is signal.SIGTERM and asked:
+            processes.send(asked, signal.SIGTERM)
             left = await self._gone(self._pace.grace_s)
         while left:
             processes.send(left, signal.SIGKILL)

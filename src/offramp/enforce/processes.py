@@ -1,13 +1,14 @@
 """Engine processes as the kernel knows them: started in a session of their own, found again by a mark.
 
-Every process of an engine carries its mark in its environment, which children inherit. So an engine is found
-whatever became of whoever started it, and nothing of it is missed when it ends: workers that outlive their
-parent, or that made a session of their own, carry the mark too. A process id alone says nothing, it may be
-another's by now.
+An engine's first process carries its mark in its environment, and so do the children that inherit it; they
+are found whatever became of whoever started them. Some programs write over that part of a process's memory
+(vLLM's workers put their title there), so whoever is in the session of a first process, or descends from one
+that was found, belongs to the engine too. A process id alone says nothing: it may be another's by now.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -33,8 +34,21 @@ COMMAND_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
+class First:
+    """The first process of an engine, which leads its session.
+
+    Attributes:
+        pid: Its id.
+        started: When it started, in ticks since boot; 0 where it is not known.
+    """
+
+    pid: int
+    started: int
+
+
+@dataclass(frozen=True, slots=True)
 class Process:
-    """One marked process.
+    """One process of an engine.
 
     Attributes:
         pid: Its id.
@@ -96,28 +110,49 @@ def has_ended(pid: int) -> bool | None:
         return None
 
 
-def marked(home: Path) -> dict[str, list[Process]]:
-    """Find the processes of all engines of a home, the oldest first."""
+def marked(home: Path, known: Mapping[str, First] | None = None) -> dict[str, list[Process]]:
+    """Find the processes of all engines of a home, the oldest first.
+
+    Args:
+        home: The home whose mark they carry.
+        known: First processes that were started, by engine: their sessions are the engines' even where they
+            have ended.
+    """
+    entries = [entry for entry in map(_read, _PROC.iterdir()) if entry is not None]
     wanted = f"{_HOME}={home}".encode()
+    owners = {one.pid: name for one in entries if (name := _marked_name(one, wanted)) is not None}
+    alive = {one.pid: one.started for one in entries}
+    sessions = {one.session: owners[one.pid] for one in entries if one.pid == one.session in owners}
+    for name, first in (known or {}).items():
+        # A session goes on when its leader has ended; one of another leader is another session.
+        if first.pid and alive.get(first.pid, first.started) == first.started:
+            sessions.setdefault(first.pid, name)
+    for one in entries:
+        if one.pid not in owners and one.session in sessions:
+            owners[one.pid] = sessions[one.session]
+    _descend(entries, owners)
     found: dict[str, list[Process]] = {}
-    for entry in _PROC.iterdir():
-        if not entry.name.isdigit():
-            continue
-        process = _read(entry, wanted)
-        if process is not None:
+    for one in sorted(entries, key=lambda entry: (entry.started, entry.pid)):
+        if one.pid in owners:
+            process = Process(one.pid, owners[one.pid], one.started, _variables(one.environment))
             found.setdefault(process.engine, []).append(process)
-    return {name: sorted(some, key=lambda one: (one.started, one.pid)) for name, some in found.items()}
+    return found
+
+
+def first_of(pid: int) -> First:
+    """Return a process that was just started with when that was; an unknown time where it is over already."""
+    entry = _read(_PROC / str(pid))
+    return First(pid, entry.started if entry is not None else 0)
 
 
 def send(processes: Iterable[Process], number: signal.Signals) -> None:
     """Send a signal to processes; those that are gone, or are others by now, are left out."""
     for process in processes:
         entry = _PROC / str(process.pid)
-        try:
-            if _started(entry) == process.started:
+        now = _read(entry)
+        if now is not None and now.started == process.started:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process.pid, number)
-        except (OSError, ValueError):
-            continue
 
 
 def port_is_free(port: int) -> bool:
@@ -163,24 +198,46 @@ def output_of(argv: Sequence[str]) -> str:
     return done.stdout.decode(errors="replace")
 
 
-def _read(entry: Path, wanted: bytes) -> Process | None:
-    try:
-        raw = (entry / "environ").read_bytes()
-        if wanted not in raw:
-            return None
-        pairs = raw.split(b"\0")
-        if wanted not in pairs:
-            return None
-        named = (pair.decode(errors="replace").partition("=") for pair in pairs if pair)
-        variables = {name: value for name, _, value in named}
-        return Process(int(entry.name), variables.get(_NAME, ""), _started(entry), variables)
-    except (OSError, ValueError):
-        # It ended meanwhile, or it is another user's.
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    pid: int
+    parent: int
+    session: int
+    started: int
+    environment: bytes
+
+
+def _read(entry: Path) -> _Entry | None:
+    """Read one process; None for what is none, has ended, or is another user's."""
+    if not entry.name.isdigit():
         return None
+    try:
+        fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        if fields[0] == "Z":
+            return None
+        environment = (entry / "environ").read_bytes()
+    except OSError:
+        return None
+    return _Entry(int(entry.name), int(fields[1]), int(fields[3]), int(fields[_STARTED]), environment)
 
 
-def _started(entry: Path) -> int:
-    fields = (entry / "stat").read_text().rpartition(")")[2].split()
-    if fields[0] == "Z":
-        raise ValueError(f"{entry.name} has ended")
-    return int(fields[_STARTED])
+def _marked_name(entry: _Entry, wanted: bytes) -> str | None:
+    if wanted not in entry.environment or wanted not in entry.environment.split(b"\0"):
+        return None
+    return _variables(entry.environment).get(_NAME, "")
+
+
+def _descend(entries: Sequence[_Entry], owners: dict[int, str]) -> None:
+    """Add children of what was found, and theirs."""
+    parents = {one.pid: one.parent for one in entries}
+    for pid in parents:
+        line = [pid]
+        while line[-1] not in owners and parents.get(line[-1], 0) > 1:
+            line.append(parents[line[-1]])
+        if line[-1] in owners:
+            owners.update(dict.fromkeys(line, owners[line[-1]]))
+
+
+def _variables(environment: bytes) -> dict[str, str]:
+    named = (pair.decode(errors="replace").partition("=") for pair in environment.split(b"\0") if pair)
+    return {name: value for name, _, value in named}

@@ -17,6 +17,7 @@ from offramp.core.errors import BadInput, UserError
 from offramp.core.json import digest
 from offramp.core.placement import Placement
 from offramp.enforce.options import Options
+from offramp.enforce.processes import First
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,7 @@ class Record:
 
     Attributes:
         pid: Its first process; 0 where it is not running.
+        started: When that started, in ticks since boot.
         port: Where it listens.
         key: Hash of everything that only a restart changes.
         adapters: Directories of the adapters that it was told of, by name.
@@ -81,6 +83,12 @@ class Record:
     state: str
     restarts: int = 0
     reason: str = ""
+    started: int = 0
+
+    @property
+    def first(self) -> First:
+        """Its first process."""
+        return First(self.pid, self.started)
 
 
 class State:

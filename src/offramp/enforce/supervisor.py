@@ -53,6 +53,13 @@ class Seen:
     missing: tuple[str, ...]
     unmet: tuple[str, ...]
 
+    @property
+    def word(self) -> str:
+        """How it is: ``healthy``, ``silent``, ``gone``, or the state that was written down last."""
+        if self.running:
+            return "healthy" if self.healthy else "silent"
+        return "gone" if self.record.state in ("healthy", "starting") else self.record.state
+
 
 class Supervisor:
     """Brings the engines of one home to what is wanted; hold the home (`State.held`) around it.
@@ -130,15 +137,21 @@ class Supervisor:
 
     def _running(self) -> dict[str, Record]:
         """Return what runs: engines that were written down and are there, or are there alone."""
-        found = processes.marked(self._state.folder)
         records = self._state.records()
+        found = processes.marked(self._state.folder, {name: one.first for name, one in records.items()})
         return {
             name: records[name]
             if name in records and records[name].pid in [one.pid for one in some]
             # Not written down, or only its workers are left: nothing that could go on.
-            else Record(some[0].pid, records[name].port if name in records else 0, "", {}, "unknown")
+            else self._unknown(some[0], records.get(name))
             for name, some in found.items()
         }
+
+    def _unknown(self, oldest: processes.Process, record: Record | None) -> Record:
+        """Return a record of what is there of an engine, so that it can be ended."""
+        if record is not None and record.pid:
+            return replace(record, key="", state="unknown")
+        return Record(oldest.pid, 0, "", {}, "unknown", started=oldest.started)
 
     async def _let_go(
         self, steps: Steps, running: Mapping[str, Record], wanted: Mapping[str, Launch]
@@ -224,7 +237,8 @@ async def look(state: State, *, timeout_s: float = 5.0) -> dict[str, Seen]:
     wanted = state.wanted()
     if wanted is None:
         raise NotFound(f"Nothing was applied in {state.folder}.", hint="Run `offramp enforce apply`.")
-    found, records = processes.marked(state.folder), state.records()
+    records = state.records()
+    found = processes.marked(state.folder, {name: one.first for name, one in records.items()})
     wanted_launches = launches(with_ports(wanted, records), local_backend(wanted.backend))
     names = list(wanted_launches)
     seen = await asyncio.gather(

@@ -195,8 +195,9 @@ def main(arguments: list[str]) -> int:
     engine.note("begin")
     if engine.file("broken").exists():
         return 3
-    # As vLLM's engine core: a process of its own, in the parent's session, that must not be left behind.
-    core = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+    # As vLLM's engine core: a process in the parent's session that must not be left behind, and whose
+    # environment says nothing, since it wrote its title over it.
+    core = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"], env={})
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         while engine.file("wait").exists():

@@ -82,8 +82,9 @@ class Host:
         return path
 
     def alive(self) -> dict[str, list[processes.Process]]:
-        """Return the processes that carry this home's mark."""
-        return processes.marked(self.state.folder)
+        """Return the processes of this home's engines."""
+        records = self.state.records()
+        return processes.marked(self.state.folder, {name: one.first for name, one in records.items()})
 
     def supervisor(self, pace: Pace = PACE) -> Supervisor:
         """Return a supervisor of this home."""

@@ -257,6 +257,11 @@ async def test_what_is_there_is_seen_with_what_is_amiss(host: Host) -> None:
     await until(lambda: len(host.alive().get("a", [])) == 1)
     gone = (await look(host.state))["a"]
     assert (gone.running, gone.healthy, gone.processes) == (False, False, 1)
+    assert (seen.word, gone.word) == ("healthy", "gone")
+    # Without a first process there is nobody to ask: what is left is ended at once, whatever the grace.
+    async with asyncio.timeout(PACE.grace_s):
+        await host.supervisor(replace(PACE, grace_s=60.0)).stop()
+    assert host.alive() == {}
 
 
 def executable(folder: Path, name: str, body: str) -> None:
