@@ -18,7 +18,7 @@ FLOORS = {
     "curate": 95.0,
     "dialect": 95.0,
     "discover": 95.0,
-    "enforce": 90.0,
+    "enforce": 94.0,
     "interchange": 95.0,
     "plan": 97.0,
     "redact": 95.0,
