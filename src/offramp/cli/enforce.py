@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from offramp.enforce.state import Record
 
 PLACEMENT = click.argument("placement", type=click.Path(path_type=Path))
+_ADAPTERS = click.option(
+    "--adapters", default="", help="Folder of adapters whose directories the placement does not name."
+)
 _BACKEND, _LOCAL = click.Choice(NAMES), click.Choice(LOCAL)
 
 
@@ -57,6 +60,7 @@ def backends(*, as_json: bool) -> None:
 @PLACEMENT
 @click.option("--backend", type=_BACKEND, default="plain", show_default=True, help="What gives the parts.")
 @click.option("--engine", type=click.Choice(ENGINES), default="vllm", show_default=True, help="Program.")
+@_ADAPTERS
 @click.option("--out", type=click.Path(path_type=Path), help="Write the files into this folder.")
 @click.option("--image", default="", help="Container image in manifests; the engine's own by default.")
 @click.option("--namespace", default="default", show_default=True, help="Kubernetes namespace.")
@@ -71,6 +75,7 @@ def emit(
     *,
     backend: str,
     engine: str,
+    adapters: str,
     out: Path | None,
     image: str,
     namespace: str,
@@ -84,6 +89,7 @@ def emit(
     """Write down how a placement is carried out, without doing it."""
     chosen = Options(
         engine=engine,
+        adapters=adapters,
         image=image,
         namespace=namespace,
         models_claim=models_claim,
@@ -112,6 +118,7 @@ def emit(
     "--backend", type=click.Choice(LOCAL), default="plain", show_default=True, help="Gives the parts."
 )
 @click.option("--engine", type=click.Choice(ENGINES), default="vllm", show_default=True, help="Program.")
+@_ADAPTERS
 @click.option("--program", default="", help="Command that starts the engine, where it is another.")
 @click.option("--flag", "flags", multiple=True, help="Flag at the end of every engine's command line.")
 @click.option("--node", default=None, help="Which host of the placement this is; the only one by default.")
@@ -130,6 +137,7 @@ def apply(
     *,
     backend: str,
     engine: str,
+    adapters: str,
     program: str,
     flags: tuple[str, ...],
     node: str | None,
@@ -144,7 +152,13 @@ def apply(
 
     What is as it should be is left alone. Engines go on when this command ends.
     """
-    chosen = Options(engine=engine, program=tuple(shlex.split(program)), extra=flags, first_port=first_port)
+    chosen = Options(
+        engine=engine,
+        adapters=adapters,
+        program=tuple(shlex.split(program)),
+        extra=flags,
+        first_port=first_port,
+    )
     wanted = Wanted(_here(read_placement(placement), node), backend, chosen)
     pace = Pace(drain_s=drain, start_s=start, attempts=0 if watch else attempts)
 

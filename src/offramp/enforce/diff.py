@@ -69,7 +69,7 @@ def launches(wanted: Wanted, backend: LocalBackend) -> dict[str, Launch]:
         engine.name: Launch(
             commands[engine.name],
             _key(wanted, backend, engine),
-            {one.specialist: adapter_path(engine, one) for one in engine.adapters},
+            {one.specialist: adapter_path(engine, one, wanted.options) for one in engine.adapters},
             tuple(part.device for part in engine.slices),
             url_of(commands[engine.name].port, wanted.options),
             wanted.options.engine,

@@ -85,16 +85,18 @@ def node_of(placement: Placement, engine: PlacedEngine) -> str:
     return nodes.pop()
 
 
-def adapter_path(engine: PlacedEngine, adapter: Adapter) -> str:
-    """Return the directory of an adapter.
+def adapter_path(engine: PlacedEngine, adapter: Adapter, options: Options) -> str:
+    """Return the directory of an adapter: its own, or one of its name in the options' folder.
 
     Raises:
-        BadInput: It is not known yet.
+        BadInput: It is not known yet, and there is no such folder.
     """
+    if not adapter.path and options.adapters:
+        return f"{options.adapters.rstrip('/')}/{adapter.specialist}"
     if not adapter.path:
         raise BadInput(
             f"Adapter {adapter.specialist!r} of engine {engine.name!r} has no directory.",
-            hint="Train it first, or write its path into the placement.",
+            hint="Write its path into the placement, or name the folder of all with --adapters.",
         )
     return adapter.path
 
@@ -140,7 +142,7 @@ def _vllm(engine: PlacedEngine, options: Options, port: int) -> list[str]:
             # JSON, not name=path: a path may hold a comma or an equals sign.
             module = {
                 "name": adapter.specialist,
-                "path": adapter_path(engine, adapter),
+                "path": adapter_path(engine, adapter, options),
                 "base_model_name": engine.name,
             }
             flags.append(json.dumps(module))
@@ -165,5 +167,5 @@ def _sglang(engine: PlacedEngine, options: Options, port: int) -> list[str]:
         flags += ["--max-loras-per-batch", str(max(engine.loaded, 1))]
         flags += ["--max-loaded-loras", str(host_slots(engine))]
         flags.append("--lora-paths")
-        flags += [f"{one.specialist}={adapter_path(engine, one)}" for one in engine.adapters]
+        flags += [f"{one.specialist}={adapter_path(engine, one, options)}" for one in engine.adapters]
     return flags

@@ -17,6 +17,7 @@ class Options:
         engine: ``vllm`` or ``sglang``.
         program: Starts the engine; () takes the engine's own command.
         extra: Flags at the end of every engine's command line.
+        adapters: Folder with one directory per adapter, for those whose own is not known; "" for none.
         host: Address that local engines listen on.
         first_port: Port of the first engine; the others follow.
         ports: Ports by engine name, over ``first_port``.
@@ -40,6 +41,7 @@ class Options:
     engine: str = "vllm"
     program: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+    adapters: str = ""
     host: str = "127.0.0.1"
     first_port: int = 8500
     ports: tuple[tuple[str, int], ...] = ()

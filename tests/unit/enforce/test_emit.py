@@ -94,6 +94,8 @@ def test_an_adapter_without_a_directory_is_refused() -> None:
     nowhere = replace(SMALL, adapters=(replace(SMALL.adapters[0], path=""),))
     with pytest.raises(BadInput, match=r"'intent-v1' of engine 'qwen3-4b.0' has no directory"):
         command_line(nowhere, Options(), port=1)
+    words = command_line(nowhere, Options(adapters="/adapters/"), port=1)
+    assert json.loads(words[-1])["path"] == "/adapters/intent-v1"
 
 
 def test_sglang_counts_its_budget_in_tokens() -> None:
