@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 PACE = Pace(
     check_s=0.02,
-    timeout_s=0.5,
+    timeout_s=1.5,
     misses=2,
-    start_s=20.0,
+    start_s=40.0,
     drain_s=5.0,
     grace_s=5.0,
     backoff_s=0.05,
@@ -113,7 +113,7 @@ def engine(name: str, *adapters: str, device: int = 0, loaded: int = 1) -> Place
     return replace(TINY, name=name, slices=(Slice(device, 0.5),), adapters=some, loaded=loaded if some else 0)
 
 
-async def until(condition: Callable[[], bool], *, within_s: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], *, within_s: float = 40.0) -> None:
     """Wait for a condition that another process brings about."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - of another process
