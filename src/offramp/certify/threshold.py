@@ -7,7 +7,7 @@ that needs the first such threshold of the list to pass, which is one test.
 
 Where the list starts decides everything. The rule:
 
-1. Candidates are the thresholds at which 2, 4, ..., 100 % of the validation units would be answered.
+1. Candidates are the thresholds at which 0.5, 1, ..., 100 % of the validation units would be answered.
 2. For each, the calibration p-value is forecast from validation alone: as many answered units as its
    coverage promises, with a risk shrunk towards one half by one error and one success (Laplace).
 3. The list has two starts, the strictest candidate that should pass and that of the smallest forecast, which
@@ -29,7 +29,7 @@ from offramp.core.errors import BadInput
 if TYPE_CHECKING:
     from offramp.certify.units import Bools, Floats, Units
 
-STEP = 0.02
+STEP = 0.005
 """Distance of neighbouring thresholds in coverage of the validation units."""
 
 
