@@ -11,7 +11,7 @@ import pytest
 from offramp.app.decisions import decisions
 from offramp.app.summary import summarise
 from offramp.certify.agreement import Measure
-from offramp.config import Settings
+from offramp.config import CertifySettings, Settings
 from offramp.core.errors import BadInput, NotFound
 from offramp.loop import state
 from offramp.loop.ladder import Workshop
@@ -22,7 +22,7 @@ from offramp.storage.sqlite import SqliteStore
 from offramp.testing.embedder import HashEmbedder
 from offramp.testing.engine import FakeTraining, RuleEngine
 from offramp.testing.memory_store import MemoryStore
-from offramp.testing.traffic import ROOMS, SONGS, Agent, calls_of
+from offramp.testing.traffic import ROOMS, SONGS, TEAMS, Agent, calls_of, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,6 +144,41 @@ def test_a_task_that_nothing_predicts_is_refused_with_a_reason(world: World) -> 
     assert conversion.chosen.kind == "keep_llm"
     assert state.promote(world.store) == []
     assert "keep the LLM" in world.said[-1]
+
+
+def wavering(calls: list[Call], *, every: int) -> list[Call]:
+    """Ask each question twice in its session; every so often, the second answer is another team's."""
+    asked = []
+    for number, call in enumerate(calls):
+        said = call.response["choices"][0]["message"]["content"]
+        other = next(team for team in TEAMS if team != said)
+        answer = say(other if number % every == 0 else said)
+        asked += [call, replace(call, id=f"{call.id}-again", at=call.at + 1.0, response=answer)]
+    return asked
+
+
+@pytest.mark.parametrize("ceiling", [False, True])
+def test_alpha_follows_the_teachers_own_agreement_only_where_that_is_asked_for(
+    world: World, tmp_path: Path, ceiling: bool
+) -> None:
+    agent = Agent(0)
+    calls = calls_of(agent.route() for _ in range(SESSIONS))
+    world.store.append(wavering(calls, every=4))
+    (conversion,) = world.night(goal=Goal(ALPHA, DELTA, ceiling=ceiling))
+    certificate = conversion.certificate
+    summary = summarise(world.store, Settings(home=tmp_path, certify=CertifySettings(alpha=ALPHA)))
+    if not ceiling:
+        assert not conversion.certified
+        assert summary.alpha == ALPHA
+        return
+    assert certificate is not None
+    assert conversion.certified
+    assert certificate.asked == ALPHA
+    assert certificate.self_agreement is not None
+    assert certificate.self_agreement == pytest.approx(0.75, abs=0.05)
+    assert certificate.alpha == pytest.approx(1 - certificate.self_agreement + 0.01)
+    assert "agrees with itself" in certificate.reason
+    assert summary.alpha == certificate.alpha
 
 
 def test_free_text_is_no_unit_at_all(world: World) -> None:

@@ -214,7 +214,12 @@ class _Scan:
 
         chosen = self._chosen(calls, discovery, workshop, budget, worth)
         masked = self._masked(chosen)
-        goal = nights.Goal(settings.certify.alpha, settings.certify.delta, seed=settings.train.seed)
+        goal = nights.Goal(
+            settings.certify.alpha,
+            settings.certify.delta,
+            seed=settings.train.seed,
+            ceiling=settings.certify.ceiling,
+        )
         conversions = pipeline.run_night(
             self._app.store,
             (masked, discovery),

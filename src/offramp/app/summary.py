@@ -108,7 +108,7 @@ def summarise(
     return Summary(
         calls_total=sum(task.calls for task in tasks) + (unseen.total("calls") if unseen else 0),
         **_unseen_figures(unseen),
-        alpha=settings.certify.alpha,
+        alpha=_alpha(conversions, settings),
         delta=settings.certify.delta,
         tasks=results,
         groups=tuple(_group(conversion, unseen) for conversion in groups),
@@ -130,6 +130,12 @@ def summarise(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         scan=None if scan is None else replace(scan, unpriced=unpriced),
     )
+
+
+def _alpha(conversions: list[JsonObject], settings: Settings) -> float:
+    """What all answered calls are promised: what was asked for, or more where a certificate promises less."""
+    certified = (float(c["certificate"]["alpha"]) for c in conversions if c["certified"])
+    return max([settings.certify.alpha, *certified])
 
 
 def _environment(settings: Settings) -> JsonObject:

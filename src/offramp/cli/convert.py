@@ -64,7 +64,12 @@ def command(
         if settings.train.base == AUTO:
             outcome = choose_base(app, found, say, task=task)
             settings = app.settings
-        goal = Goal(settings.certify.alpha, settings.certify.delta, seed=settings.train.seed)
+        goal = Goal(
+            settings.certify.alpha,
+            settings.certify.delta,
+            seed=settings.train.seed,
+            ceiling=settings.certify.ceiling,
+        )
         workshop = app.workshop(say, options.event_lines(events))
         run_night(store, found, workshop, goal, stages, say, task=task)
         summary = summarise(app.store, settings, seconds=stages.seconds)

@@ -112,11 +112,14 @@ class CertifySettings:
         alpha: Largest share of answered calls that may disagree with the teacher.
         delta: Probability that any certificate of one round is wrong.
         audit_rate: Share of answered calls that the teacher is asked as well.
+        ceiling: Make alpha what a teacher that disagrees with itself leaves room for, where repeated
+            requests tell; never less than ``alpha``. Off: alpha is what was asked for.
     """
 
     alpha: float = 0.05
     delta: float = 0.05
     audit_rate: float = 0.05
+    ceiling: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from offramp.certify.units import ScoredCalls
 from offramp.core.errors import OfframpError
 from offramp.core.ladder import LADDER
 from offramp.loop.candidates import candidate_of
+from offramp.loop.ceiling import within_reach
 from offramp.loop.ladder import make
 from offramp.loop.race import is_slow, left_out
 from offramp.loop.score import Confidence, Scores, fit_confidence, held_out_confidence, score
@@ -51,12 +52,14 @@ class Goal:
         delta: Probability that any certificate, ever, is wrong.
         round: Number of times calibration calls have been looked at, this one included.
         seed: Seed of the draw of calls from sessions.
+        ceiling: Whether alpha may become what the teacher's agreement with itself leaves room for.
     """
 
     alpha: float
     delta: float
     round: int = 1
     seed: int = 0
+    ceiling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +141,10 @@ def _convert(
     promise: tuple[Goal, float],
     tell: tuple[Say, Callable[[], None]],
 ) -> Conversion:
-    (goal, delta), (say, looking) = promise, tell
+    say, looking = tell
+    terms = _terms(unit, dataset, promise, say)
     started = time.perf_counter()
-    candidates, failed = _tried(unit, dataset, workshop, (goal.alpha, delta), say)
+    candidates, failed = _tried(unit, dataset, workshop, (terms.alpha, terms.delta), say)
     chosen = choose([candidate.trial for candidate in candidates])
     winner = next((candidate for candidate in candidates if candidate.trial is chosen), None)
     explained = explain([candidate.trial for candidate in candidates], chosen)
@@ -152,8 +156,6 @@ def _convert(
     chosen = next(trial for trial in explained if trial.kind == chosen.kind)
     say(f"  {unit.name}: {chosen.kind} {chosen.verdict}")
     started = time.perf_counter()
-    measure = measure_of(unit.output) or ""
-    terms = Terms(alpha=goal.alpha, delta=delta, seed=goal.seed, measure=measure)
     looking()
     proven = _proven(unit, dataset, winner, terms)
     certificate = proven.certificate
@@ -174,6 +176,21 @@ def _convert(
         seconds["certify"] / max(1, len(_part(dataset, "calibration", chosen.kind))),
         proven.fields,
     )
+
+
+def _terms(unit: Unit, dataset: Dataset, promise: tuple[Goal, float], say: Say) -> Terms:
+    """Fix what is to be promised, before anything is trained or any calibration call is looked at."""
+    goal, delta = promise
+    terms = Terms(alpha=goal.alpha, delta=delta, seed=goal.seed, measure=measure_of(unit.output) or "")
+    if not goal.ceiling:
+        return terms
+    reached = within_reach(terms, unit.output, dataset)
+    if reached.alpha > terms.alpha:
+        say(
+            f"  {unit.name}: the teacher agrees with itself on {reached.self_agreement:.1%} of repeated "
+            f"requests: alpha is {reached.alpha:.1%}, not {terms.alpha:.1%}"
+        )
+    return reached
 
 
 def _tried(
