@@ -25,6 +25,7 @@ FLOORS = {
     "report": 95.0,
     "route": 97.0,
     "select": 99.0,
+    "simulate": 95.0,
     "telemetry": 95.0,
 }
 

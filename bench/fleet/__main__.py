@@ -1,0 +1,44 @@
+"""``python -m bench.fleet``: the simulator beside closed forms, and sharing beside its baselines.
+
+Traces are read from the folder given; without one, only the closed forms and the light mode are run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+if __package__ in {None, ""}:
+    # Run as a folder: its modules are imported by their full names, and never shadow others.
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from bench.fleet import closed, gpus
+
+
+def main() -> int:
+    """Print the tables; 1 where a target is missed."""
+    parser = argparse.ArgumentParser(prog="bench/fleet", description=__doc__)
+    parser.add_argument(
+        "--traces", type=Path, help="folder of azure2023_conv.csv.gz and azure2023_code.csv.gz"
+    )
+    parser.add_argument("--specialists", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=300.0, help="of the trace before it is sped up")
+    parser.add_argument("--loads", type=float, nargs="+", default=[1.0, 4.0])
+    parser.add_argument("--requests", type=int, default=closed.REQUESTS, help="of each closed form")
+    given = parser.parse_args()
+    met = [closed.validation(given.requests), closed.light(given.requests)]
+    if given.traces is not None:
+        met.append(
+            gpus.report(
+                given.traces,
+                specialists=given.specialists,
+                seconds=given.seconds,
+                loads=tuple(given.loads),
+            )
+        )
+    return 0 if all(met) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""Arrivals: read from public traces, drawn from measured rates, or drawn from a distribution.
+
+Columns are numpy arrays of one entry per request, sorted by time, so that a million of them are cheap.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from offramp.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+COLUMNS = ("arrival_s", "input_tokens", "output_tokens")
+"""What a trace of single requests needs (Azure 2023, Mooncake); more columns are allowed."""
+
+RATE_COLUMNS = ("client", "window_start_s", "requests_per_s", "interarrival_cv")
+"""What a trace of rates needs (ServeGen)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Requests in order of their arrival.
+
+    Attributes:
+        at: Seconds since the start, float64, shape ``(n,)``, not decreasing.
+        prompt: Prompt tokens, int64, shape ``(n,)``.
+        completion: Tokens generated, at least 1, int64, shape ``(n,)``.
+    """
+
+    at: NDArray[np.float64]
+    prompt: NDArray[np.int64]
+    completion: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        """Refuse columns that are no arrivals.
+
+        Raises:
+            BadInput: Lengths differ, times go back, or a count of tokens is below 0 (below 1 generated).
+        """
+        if not len(self.at) == len(self.prompt) == len(self.completion):
+            raise BadInput(
+                f"Arrivals have {len(self.at)} times, {len(self.prompt)} prompts and "
+                f"{len(self.completion)} completions; one of each per request is needed."
+            )
+        if len(self.at) and (np.any(np.diff(self.at) < 0) or self.at[0] < 0):
+            raise BadInput("Arrivals go back in time; sort them by their seconds, which start at 0 or later.")
+        if len(self.at) and (self.prompt.min() < 0 or self.completion.min() < 1):
+            raise BadInput("An arrival has fewer than 0 prompt tokens or fewer than 1 generated token.")
+
+    def __len__(self) -> int:
+        """Return the number of requests."""
+        return len(self.at)
+
+    def faster(self, factor: float) -> Self:
+        """Return the same requests ``factor`` times as fast, which is that many times the load."""
+        if factor <= 0:
+            raise BadInput(f"The load is to be multiplied by {factor:g}; a factor above 0 is needed.")
+        return type(self)(self.at / factor, self.prompt, self.completion)
+
+    def between(self, start: float, end: float) -> Self:
+        """Return those from ``start`` until before ``end``, seconds counted from ``start``."""
+        first, last = np.searchsorted(self.at, (start, end))
+        part = slice(int(first), int(last))
+        return type(self)(self.at[part] - start, self.prompt[part], self.completion[part])
+
+
+def read_trace(path: Path) -> Arrivals:
+    """Read a CSV of single requests, gzipped or not: ``arrival_s``, ``input_tokens``, ``output_tokens``.
+
+    Requests without generated tokens count as one token: the engine still answers them.
+
+    Raises:
+        BadInput: The file is missing, or a column or a number is.
+    """
+    rows = [tuple(_number(path, row[name]) for name in COLUMNS) for row in _rows(path, COLUMNS)]
+    table = np.array(sorted(rows), dtype=np.float64).reshape(-1, len(COLUMNS))
+    return Arrivals(table[:, 0], table[:, 1].astype(np.int64), np.maximum(table[:, 2].astype(np.int64), 1))
+
+
+def read_rates(
+    path: Path, *, start: float, end: float, lengths: Lengths, seed: int = 0, scale: float = 1.0
+) -> Arrivals:
+    """Draw arrivals from measured rates per client and window.
+
+    Times between arrivals are gamma distributed with the window's coefficient of variation, so that bursts
+    are as strong as measured; each client and window starts anew.
+
+    Args:
+        path: CSV of ``client``, ``window_start_s``, ``requests_per_s``, ``interarrival_cv``.
+        start: First second taken, a window's start.
+        end: Windows that start at or after it are left out.
+        lengths: How to draw the tokens: the traces have rates only.
+        seed: Of all draws.
+        scale: Factor on every rate.
+
+    Raises:
+        BadInput: The file is missing, or a column or a number is.
+    """
+    generator = np.random.default_rng(seed)
+    starts = sorted({_number(path, row["window_start_s"]) for row in _rows(path, RATE_COLUMNS)})
+    width = float(np.diff(starts).min()) if len(starts) > 1 else end - start
+    drawn = []
+    for row in _rows(path, RATE_COLUMNS):
+        window, rate = _number(path, row["window_start_s"]), _number(path, row["requests_per_s"]) * scale
+        if start <= window < end and rate > 0.0:
+            cv = _number(path, row["interarrival_cv"]) or 1.0
+            drawn.append(window - start + _renewal(generator, rate=rate, cv=cv, seconds=width))
+    at = np.sort(np.concatenate(drawn)) if drawn else np.empty(0)
+    return lengths.draw(at, generator)
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Log-normal prompt and completion lengths, cut at a largest one.
+
+    Attributes:
+        prompt: Mean prompt tokens.
+        completion: Mean tokens generated.
+        cv: Coefficient of variation of both.
+        largest: No request has more prompt or completion than this.
+    """
+
+    prompt: float
+    completion: float
+    cv: float = 1.0
+    largest: int = 8192
+
+    def draw(self, at: NDArray[np.float64], generator: np.random.Generator) -> Arrivals:
+        """Give every time of ``at`` its tokens."""
+        return Arrivals(
+            at,
+            self._column(self.prompt, len(at), generator),
+            self._column(self.completion, len(at), generator),
+        )
+
+    def _column(self, mean: float, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        spread = np.log1p(self.cv**2)
+        drawn = generator.lognormal(np.log(mean) - spread / 2, np.sqrt(spread), count)
+        return np.clip(np.rint(drawn), 1, self.largest).astype(np.int64)
+
+
+def poisson(rate: float, seconds: float, lengths: Lengths, *, seed: int = 0) -> Arrivals:
+    """Draw Poisson arrivals of ``rate`` per second for ``seconds``."""
+    generator = np.random.default_rng(seed)
+    return lengths.draw(_renewal(generator, rate=rate, cv=1.0, seconds=seconds), generator)
+
+
+def _renewal(
+    generator: np.random.Generator, *, rate: float, cv: float, seconds: float
+) -> NDArray[np.float64]:
+    """Draw arrivals with gamma distributed gaps of mean ``1 / rate`` until ``seconds`` are over.
+
+    A gap below a hundredth of variation is as good as constant; the gamma's shape would overflow there.
+    """
+    shape = 1.0 / max(cv, 0.01) ** 2
+    times: list[NDArray[np.float64]] = []
+    last = 0.0
+    while last < seconds:
+        gaps = generator.gamma(shape, 1.0 / (rate * shape), size=max(16, int(rate * (seconds - last) * 1.1)))
+        times.append(last + np.cumsum(gaps))
+        last = float(times[-1][-1])
+    at = np.concatenate(times)
+    return at[at < seconds]
+
+
+def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    try:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
+            reader = csv.DictReader(lines)
+            missing = sorted(set(needed) - set(reader.fieldnames or ()))
+            if missing:
+                raise BadInput(f"{path} has no column {', '.join(missing)}; needed are {', '.join(needed)}.")
+            yield from reader
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} cannot be read as a trace: {error}.") from error
+
+
+def _number(path: Path, text: str | None) -> float:
+    try:
+        return float(text or 0.0)
+    except ValueError as error:
+        raise BadInput(f"{path} has {text!r} where a number is needed.") from error

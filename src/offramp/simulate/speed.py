@@ -1,0 +1,112 @@
+"""How long one iteration of an engine takes: the planner's roofline on a share of the devices.
+
+A share of the multiprocessors slows prompts more than decoding, which waits for memory. Memory bandwidth is
+partitioned by nothing (but MIG): engines that run at the same moment divide it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from offramp.core.errors import BadInput
+from offramp.plan.memory import kv_bytes
+
+if TYPE_CHECKING:
+    from offramp.core.placement import PlacedEngine
+    from offramp.plan.devices import Device
+    from offramp.plan.shape import ModelShape
+
+PREFILL_POWER = 0.72
+"""A prompt takes ``share ** -0.72`` as long: 1.65 times at half the device (MuxServe, Llama-7B on A100)."""
+
+DECODE_KNEE = 0.55
+"""Decoding is as fast as on the whole device down to this share, and slows in proportion below it."""
+
+PARALLEL_LOSS = {1: 1.0, 2: 1.1, 4: 1.2, 8: 1.4}
+"""Factor on the time of tensor parallel engines over ideal division (the published range is 1.1 to 1.4)."""
+
+HOST_BANDWIDTH = 20e9
+"""Bytes per second from host memory to the device: what loading an adapter and waking an engine run at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Seconds of an engine's work, by kind, on all of its devices and alone.
+
+    Attributes:
+        weights_s: Reading the weights once, which every iteration does.
+        kv_s: Reading one cached token.
+        prompt_s: Arithmetic of one prompt token, which needs no output layer.
+        token_s: Arithmetic of one generated token.
+        attention_s: Arithmetic of one prompt token's attention to one earlier token.
+        overhead_s: What an iteration takes on top.
+        share: Share of its devices' compute, the smallest where they differ.
+        isolated: Whether bandwidth is its own too (MIG).
+        slowdown: Factor on everything (adapters).
+    """
+
+    weights_s: float
+    kv_s: float
+    prompt_s: float
+    token_s: float
+    attention_s: float
+    overhead_s: float
+    share: float = 1.0
+    isolated: bool = False
+    slowdown: float = 1.0
+
+    def iteration_s(
+        self, *, prefill: int, attended: int, decoding: int, cached: int, neighbours: int = 0
+    ) -> float:
+        """Return the seconds of one iteration.
+
+        Args:
+            prefill: Prompt tokens read.
+            attended: Sum over them of the tokens before each.
+            decoding: Sequences that get one more token.
+            cached: Tokens that those sequences hold together.
+            neighbours: Engines that are in an iteration on the same devices at this moment.
+        """
+        share = self.share
+        prefill_factor = float(share**-PREFILL_POWER)
+        decode_factor = max(1.0, DECODE_KNEE / share)
+        crowd = 1 if self.isolated else 1 + neighbours
+        memory = (self.weights_s + cached * self.kv_s) * max(decode_factor, crowd)
+        compute = (prefill * self.prompt_s + attended * self.attention_s) * prefill_factor
+        compute += decoding * self.token_s * decode_factor
+        return (max(memory, compute) + self.overhead_s) * self.slowdown
+
+
+def speed_of(engine: PlacedEngine, shape: ModelShape, device: Device, *, isolated: bool = False) -> Speed:
+    """Return the speed of a placed engine.
+
+    Args:
+        engine: Its slices give the share and the degree of tensor parallelism.
+        shape: Its base.
+        device: The type of its devices.
+        isolated: Whether it has a MIG profile of its own.
+
+    Raises:
+        BadInput: It runs on a number of devices that nobody measured the loss of.
+    """
+    degree = len(engine.slices)
+    if degree not in PARALLEL_LOSS:
+        raise BadInput(
+            f"Engine {engine.name!r} is on {degree} devices; "
+            f"simulated are {', '.join(map(str, PARALLEL_LOSS))}."
+        )
+    loss = PARALLEL_LOSS[degree] / degree
+    bandwidth = device.bandwidth * device.memory_efficiency
+    flops = device.flops * device.compute_efficiency
+    return Speed(
+        weights_s=shape.active_bytes / bandwidth * loss,
+        kv_s=kv_bytes(shape, 1) / bandwidth * loss,
+        prompt_s=2 * shape.linear_params / flops * loss,
+        token_s=2 * shape.active_params / flops * loss,
+        attention_s=4 * shape.layers * shape.heads * shape.head_dim / flops * loss,
+        overhead_s=device.step_overhead_s,
+        share=min(part.share for part in engine.slices),
+        isolated=isolated,
+        slowdown=device.adapter_slowdown if engine.adapters else 1.0,
+    )
