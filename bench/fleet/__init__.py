@@ -1,1 +1,1 @@
-"""What shared devices are worth: simulated placements beside baselines, and the simulator beside closed forms."""
+"""What shared devices are worth: simulated placements and baselines, and closed forms."""

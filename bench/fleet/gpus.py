@@ -22,7 +22,7 @@ MOST = 64
 
 
 def split(trace: Arrivals, specialists: int, *, seed: int) -> list[Load]:
-    """Deal the requests of a trace to specialists, by shares that fall as 1 / rank, with their real lengths."""
+    """Deal the requests of a trace, lengths and all, to specialists whose shares fall as 1 / rank."""
     weights = 1.0 / np.arange(1, specialists + 1)
     generator = np.random.default_rng(seed)
     owner = generator.choice(specialists, size=len(trace), p=weights / weights.sum())
@@ -90,9 +90,8 @@ def report(folder: Path, *, specialists: int, seconds: float, loads: tuple[float
             part = split(trace.faster(factor), specialists, seed=1)
             own, sliced, together = least_own(part), least_slices(part, 4), least_shared(part)
             rate = len(trace) / seconds * factor
-            print(
-                f"| {name} | x{factor:g} | {rate:.1f} | {own} | {sliced} | {together} | {own / together:.1f} |"
-            )
+            counts = f"{own} | {sliced} | {together} | {own / together:.1f}"
+            print(f"| {name} | x{factor:g} | {rate:.1f} | {counts} |", flush=True)
             met &= own >= 2 * together
     print(f"\n{'PASS' if met else 'FAIL'}: at most half the GPUs of one model per GPU, in every row")
     return met

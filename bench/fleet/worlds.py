@@ -6,6 +6,7 @@ Placed by hand, not by the planner: what is measured here is sharing itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from offramp.core.placement import (
     Adapter,
@@ -19,10 +20,12 @@ from offramp.core.placement import (
 from offramp.plan.devices import load_devices
 from offramp.plan.memory import EngineFootprint, adapter_bytes, fixed_bytes, weight_bytes
 from offramp.plan.shape import read_shape
-from offramp.simulate.arrivals import Arrivals
 from offramp.simulate.policy import first_come
 from offramp.simulate.results import Summary, summarise
 from offramp.simulate.run import Stream, simulate
+
+if TYPE_CHECKING:
+    from offramp.simulate.arrivals import Arrivals
 
 BASE = "qwen3-4b"
 KIND = "a100-80gb"
@@ -80,7 +83,7 @@ def own_gpus(counts: dict[str, int]) -> Placement:
 
 
 def slices(names: list[str], per_gpu: int, copies: int) -> Placement:
-    """Separate merged models with equal slices of GPUs, ``per_gpu`` on each, the whole set ``copies`` times."""
+    """Separate merged models on equal slices of GPUs, ``per_gpu`` on each, all of them ``copies`` times."""
     engines: list[PlacedEngine] = []
     for copy in range(copies):
         for name in names:
