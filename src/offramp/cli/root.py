@@ -31,6 +31,7 @@ COMMANDS = {
     "plan": "What the specialists need on a device, and what it all costs.",
     "probe": "How fast an engine that is there reads prompts and writes tokens.",
     "enforce": "Carry out a placement: command lines, manifests, engines that are kept up.",
+    "simulate": "A placement under the arrivals of a trace: latencies, overflow, cost.",
     "report": "One self-contained HTML page of the last conversion.",
     "demo": "The whole loop on bundled recorded traffic, on this machine, in minutes.",
     "doctor": "Check this installation: what is there, what is missing, what to do.",

@@ -1,0 +1,62 @@
+"""A placement's file, traces and the catalogue, put together for a simulated run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offramp.app.models import catalogue_of
+from offramp.core.errors import BadInput
+from offramp.enforce.files import read_placement
+from offramp.loop.bases import shape_of
+from offramp.plan.devices import load_devices
+from offramp.plan.shape import read_shape
+from offramp.simulate.arrivals import read_trace
+from offramp.simulate.policy import POLICIES
+from offramp.simulate.results import summarise
+from offramp.simulate.run import Stream, simulate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from offramp.config import Settings
+    from offramp.plan.shape import ModelShape
+    from offramp.simulate.results import Summary
+
+
+def stream_of(text: str, *, rank: int, load: float) -> Stream:
+    """Read ``MODEL=TRACE@SECONDS``.
+
+    Raises:
+        BadInput: A part is missing or no number, or the trace cannot be read.
+    """
+    model, equals, rest = text.partition("=")
+    trace, at, seconds = rest.rpartition("@")
+    try:
+        objective = float(seconds)
+    except ValueError:
+        objective = -1.0
+    if not model or not equals or not at or objective <= 0:
+        raise BadInput(f"--stream got {text!r}; allowed is MODEL=TRACE@SECONDS, as in triage=calls.csv@2.5.")
+    return Stream(model, read_trace(Path(trace)).faster(load), objective, rank)
+
+
+def run_placement(path: Path, streams: Sequence[Stream], policy: str, settings: Settings) -> Summary:
+    """Simulate a placement's file.
+
+    Raises:
+        NotFound: There is no such file, or a base is not in the catalogue.
+        BadInput: It is no placement, or no engine serves a stream.
+    """
+    placement = read_placement(path)
+    shapes = {base: _shape(base, settings) for base in sorted({one.base for one in placement.engines})}
+    outcome = simulate(placement, streams, POLICIES[policy](), shapes=shapes, devices=load_devices())
+    return summarise(outcome, placement)
+
+
+def _shape(base: str, settings: Settings) -> ModelShape:
+    config = Path(base) / "config.json"
+    if config.is_file():
+        return read_shape(json.loads(config.read_text(encoding="utf-8")), name=base)
+    return shape_of(catalogue_of(settings).find(base))
