@@ -188,6 +188,7 @@ class App:
             seed=self.settings.train.seed,
             encoder=heavy("offramp.engine.embedder").packaged_model(),
             recipe=self._recipe,
+            min_origins=self.settings.train.min_origins,
         )
         return workshop
 

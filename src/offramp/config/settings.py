@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from offramp.core.askers import MIN_ORIGINS
 from offramp.core.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -137,6 +138,8 @@ class TrainSettings:
             (TRL, for large bases), or ``auto``: TRL where it is installed and the base is another one.
         seeds: Runs with consecutive seeds, of which validation keeps the best.
         min_calls: Fewest calls a task needs before training is tried.
+        min_origins: Fewest distinct askers (of a task; all where it has fewer, and sessions where it has one)
+            whose calls must hold what a specialist keeps and could say to others.
         kinds: Kinds of candidates to try, separated by commas; "" tries those that suit (docs/candidates.md).
         cheaper: Name of a cheaper model at ``gateway.upstream`` to try as a candidate; asking it is billed.
         server: Base URL of an OpenAI-compatible server whose model is prompted with examples.
@@ -152,6 +155,7 @@ class TrainSettings:
     trainer: str = "auto"
     seeds: int = 1
     min_calls: int = 100
+    min_origins: int = MIN_ORIGINS
     kinds: str = ""
     cheaper: str = ""
     server: str = ""
@@ -300,6 +304,7 @@ def _checked(settings: Settings) -> Settings:
         ("record.max_bytes", settings.record.max_bytes, -1, 1 << 60),
         ("train.threads", settings.train.threads, 0, 1024),
         ("train.seeds", settings.train.seeds, 0, 65),
+        ("train.min_origins", settings.train.min_origins, 0, 1_000_001),
     )
     for name, value, low, high in ranges:
         if not low < value < high:

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from statistics import median
 from typing import TYPE_CHECKING
 
+from offramp.core.askers import MIN_ORIGINS
 from offramp.core.task import Profile
 from offramp.discover.hierarchy import predictability, subtasks_of
 from offramp.discover.signature import SLOT
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from offramp.core.task import Subtask
     from offramp.discover.sighting import Payload, Sighting
     from offramp.discover.verdict import Verdict
-
-MIN_ORIGINS = 5
-"""Distinct askers of a task before anything of its messages is shown, and of a word before it is: what one
-person wrote is never an example."""
 
 MIN_REPEATS = 20
 """Repeated calls from which the teacher's self-agreement counts in the expected saving."""

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from offramp.core.askers import MIN_ORIGINS
 from offramp.core.errors import EngineError
 from offramp.core.json import digest
 from offramp.engine.embedder import packaged_model
@@ -101,6 +102,7 @@ class Workshop:
         denies: Says why a kind is not to be tried on a unit, given what was tried on it; "" where it is.
         encoder: Directory of the encoder that an extractive student is fine-tuned from, None for none.
         recipe: Tells what decides what ``train_adapter`` makes: method, options, seeds, the base's weights.
+        min_origins: Distinct askers whose calls must hold what a specialist keeps and can say.
     """
 
     folder: Path
@@ -120,6 +122,7 @@ class Workshop:
     denies: Callable[[str, Brief, Sequence[Trial]], str] = lambda *_: ""
     encoder: Path | None = None
     recipe: Callable[[], JsonObject] = dict
+    min_origins: int = MIN_ORIGINS
 
     @property
     def tools(self) -> Tools:

@@ -112,7 +112,7 @@ def train_extractive(
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     network, tokenizer = load_encoder(encoder)
-    schema = schema_of(parts[0], cards[parts[0][0].task].output)
+    schema = schema_of(parts[0], cards[parts[0][0].task].output, options.min_origins)
     feed, held_out = _feeds(parts, cards, schema, tokenizer, options)
     model = ExtractiveModel(network, schema, frozen=options.frozen, dropout=options.dropout)
     losses = (Losses(schema, options.smoothing), Losses(schema))

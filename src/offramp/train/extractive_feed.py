@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from offramp.core.askers import MIN_ORIGINS
 from offramp.core.model import Example
 from offramp.engine.extractive_model import tokenise
 from offramp.train.augment import ValueSwaps
@@ -41,6 +42,7 @@ class ExtractiveOptions:
         mixed: Train in bfloat16 where the processor has units for it.
         threads: Threads that torch may use.
         seed: Seed of initial weights, order and exchanges.
+        min_origins: Distinct askers whose calls must hold a label, a fixed value or the key of a JSON answer.
     """
 
     epochs: int = 3
@@ -59,6 +61,7 @@ class ExtractiveOptions:
     mixed: bool = True
     threads: int = 1
     seed: int = 0
+    min_origins: int = MIN_ORIGINS
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from offramp.core.askers import MIN_ORIGINS, shared
 from offramp.core.call import OutputType, decode_json
 from offramp.core.render import payload_of
 from offramp.engine.extractive_schema import JOINER, Form, Pair, Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence, Set
 
     from offramp.core.dataset import Item
     from offramp.engine.extractive_model import Tokens
 
 LEAST_SEEN = 2
-"""A value that is not copied must have been seen this often to become a fixed value."""
+"""A value that is not copied must have been seen this often to become a fixed value; and by enough askers."""
 
 MOST_CONSTANTS = 64
 """Fixed values of one argument at most, the most frequent ones."""
@@ -37,6 +38,20 @@ class Said:
 
     label: str
     arguments: Mapping[str, Any]
+
+
+class Saying(NamedTuple):
+    """A part of an answer that a student could say without reading it in the request.
+
+    Attributes:
+        label: The label, or the tool that the rest belongs to.
+        key: The argument; "" where it is the label alone.
+        value: JSON text of its value; "" where it is the key alone.
+    """
+
+    label: str
+    key: str = ""
+    value: str = ""
 
 
 def said(output: OutputType, completion: str) -> Said:
@@ -68,33 +83,45 @@ def places(payload: str, value: Any) -> tuple[Span, ...] | None:
     return None
 
 
-def schema_of(items: Sequence[Item], output: OutputType) -> Schema:
+def schema_of(items: Sequence[Item], output: OutputType, min_origins: int = MIN_ORIGINS) -> Schema:
     """Collect what the answers of some training calls say.
+
+    Names of tools and of their arguments are taken as they are: a student says those that the request itself
+    offers. Whatever else it could say to one asker, enough others were told before.
 
     Args:
         items: Training calls of one or several tasks.
         output: Form of their answers.
+        min_origins: Distinct askers of a task whose calls must hold a label, a fixed value, or a key of a
+            JSON answer.
     """
     tasks = tuple(sorted({item.task for item in items}))
     answers = [said(output, item.example.completion) for item in items]
-    counts = Counter(answer.label for answer in answers)
-    # A label that was seen once is more often a mistake than a class.
-    least = LEAST_SEEN if output is OutputType.LABEL and counts.most_common(1)[0][1] >= LEAST_SEEN else 1
-    labels = tuple(sorted(label for label, times in counts.items() if times >= least))
+    offered = output is OutputType.TOOL_CALL
+    kept = shared(items, map(_sayings, answers), min_origins)
+    common = {saying for _, saying in kept}
+    labels = tuple(label for label in _recurring(answers, output) if offered or Saying(label) in common)
     index = {label: number for number, label in enumerate(labels)}
-    keys = tuple(dict.fromkeys(key for answer in answers for key in answer.arguments))
+    keys = tuple(
+        dict.fromkeys(k for a in answers for k in a.arguments if offered or Saying(a.label, k) in common)
+    )
     number = {key: place for place, key in enumerate(keys)}
     values: dict[tuple[int, int], list[tuple[Any, bool]]] = defaultdict(list)
     seen: dict[str, set[int]] = {task: set() for task in tasks}
     for item, answer in zip(items, answers, strict=True):
         if answer.label not in index:
             continue
-        seen[item.task].add(index[answer.label])
+        if offered or (item.task, Saying(answer.label)) in kept:
+            seen[item.task].add(index[answer.label])
         payload = payload_of(item.call.request)
-        for key, value in answer.arguments.items():
+        for key in number.keys() & answer.arguments.keys():
+            value = answer.arguments[key]
             copied = places(payload, value) is not None
             values[index[answer.label], number[key]].append((value, copied))
-    pairs = tuple(_pair(label, key, shown) for (label, key), shown in sorted(values.items()))
+    pairs = tuple(
+        _pair(label, key, shown, {s.value for s in common if (s.label, s.key) == (labels[label], keys[key])})
+        for (label, key), shown in sorted(values.items())
+    )
     return Schema(output, tasks, labels, keys, pairs, tuple(tuple(sorted(seen[task])) for task in tasks))
 
 
@@ -138,7 +165,7 @@ class Tracer:
         for name, value in answer.arguments.items():
             key = self._keys.get(name)
             fixed = self._constants.get((label, key), ()) if key is not None else ()
-            text = json.dumps(value, ensure_ascii=False)
+            text = _text(value)
             if key is not None and text in fixed:
                 constants[key] = fixed.index(text) + 1
             elif key is None or tags is None or not _tagged(tags, key, places(payload, value), tokens):
@@ -159,12 +186,30 @@ def _tagged(tags: list[int], key: int, spans: Iterable[Span] | None, tokens: Tok
     return spans is not None
 
 
-def _pair(label: int, key: int, shown: Sequence[tuple[Any, bool]]) -> Pair:
+def _recurring(answers: Sequence[Said], output: OutputType) -> list[str]:
+    counts = Counter(answer.label for answer in answers)
+    # A label that was seen once is more often a mistake than a class.
+    least = LEAST_SEEN if output is OutputType.LABEL and counts.most_common(1)[0][1] >= LEAST_SEEN else 1
+    return sorted(label for label, times in counts.items() if times >= least)
+
+
+def _sayings(answer: Said) -> list[Saying]:
+    parts = [Saying(answer.label)]
+    for key, value in answer.arguments.items():
+        parts += [Saying(answer.label, key), Saying(answer.label, key, _text(value))]
+    return parts
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _pair(label: int, key: int, shown: Sequence[tuple[Any, bool]], common: Set[str]) -> Pair:
     copied = [value for value, there in shown if there]
     # An argument that is mostly not copied is a choice between fixed values, even where a value's word
     # happens to stand in the request.
     fixed = [value for value, there in shown if not there or 2 * len(copied) < len(shown)]
-    counts = Counter(json.dumps(value, ensure_ascii=False) for value in fixed)
+    counts = Counter(text for value in fixed if (text := _text(value)) in common)
     constants = [text for text, times in counts.most_common(MOST_CONSTANTS) if times >= LEAST_SEEN]
     forms = Counter(_form(value) for value in copied)
     form = forms.most_common(1)[0][0] if forms else Form.TEXT

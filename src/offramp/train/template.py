@@ -64,12 +64,14 @@ class Lesson:
         session: Its session; support is counted in sessions.
         payload: The variable part of the request.
         completion: The teacher's answer in compact form.
+        kept: Whether a rule may be proposed for its answer; if not, it only judges the rules of others.
     """
 
     task: str
     session: str
     payload: str
     completion: str
+    kept: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def learn_templates(lessons: Sequence[Lesson]) -> list[Rule]:
 def _learn(task: str, lessons: list[Lesson]) -> list[Rule]:
     sessions: dict[tuple[str, tuple[str | Slot, ...]], set[str]] = defaultdict(set)
     for lesson in lessons:
-        for proposal in set(_proposals(lesson)):
+        for proposal in set(_proposals(lesson)) if lesson.kept else ():
             sessions[proposal].add(lesson.session)
     # A pattern that as many examples propose for other answers need not be tried to be known as wrong.
     proposed: Counter[str] = Counter()

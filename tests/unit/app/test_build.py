@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from offramp.app import build
 from offramp.config import RecordSettings, Settings
+from offramp.core.askers import MIN_ORIGINS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,3 +71,10 @@ def test_trl_trains_other_bases_where_it_is_installed(
     assert (trainer(), trainer(base=other), trainer(base=other, trainer="own")) == ("own", "trl", "own")
     monkeypatch.setattr("offramp.train.methods.has_trl", lambda: False)
     assert (trainer(base=other), trainer(trainer="trl")) == ("own", "trl")
+
+
+def test_candidates_are_made_with_the_minimum_of_origins_that_is_set(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    alone = replace(settings, train=replace(settings.train, min_origins=1))
+    made = [build(one).workshop(lambda _: None).min_origins for one in (settings, alone)]
+    assert made == [MIN_ORIGINS, 1]

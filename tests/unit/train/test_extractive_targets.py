@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,7 +79,7 @@ def test_the_schema_is_what_training_showed() -> None:
         called("play the polka", "play", "u", song="polka", loud="no"),
         called("play the march, odd", "play", "u", song="march", loud="odd"),
     ]
-    schema = schema_of(items, OutputType.TOOL_CALL)
+    schema = schema_of(items, OutputType.TOOL_CALL, 1)
     assert (schema.tasks, schema.labels, schema.keys) == (
         ("t", "u"),
         ("play", "wake"),
@@ -104,9 +105,38 @@ def test_labels_seen_once_are_no_classes() -> None:
         call = Call(payload, 0.0, payload, "", ask("Sort.", payload), {})
         return Item(call, "t", Answer(label), Example("", "", label), payload)
 
-    schema = schema_of([labelled("a", "x"), labelled("b", "x"), labelled("c", "y")], OutputType.LABEL)
+    schema = schema_of([labelled("a", "x"), labelled("b", "x"), labelled("c", "y")], OutputType.LABEL, 1)
     assert schema.labels == ("x",)
     assert Tracer(schema).target("y", "c", words("c")) is None
+
+
+def by(origin: str, item: Item) -> Item:
+    return replace(item, call=replace(item.call, origin=origin))
+
+
+def test_a_fixed_value_that_one_origin_repeats_is_not_kept() -> None:
+    items = [by(str(n), called(f"play {n}", "play", song=str(n), loud="no")) for n in range(5)]
+    items += [by("one", called(f"play {n}", "play", song="my secret", loud="no")) for n in range(5, 20)]
+    (song, loud) = schema_of(items, OutputType.TOOL_CALL).pairs
+    assert (song.constants, loud.constants) == ((), ('"no"',))
+    assert schema_of(items, OutputType.TOOL_CALL, 1).pairs[0].constants == ('"my secret"',)
+
+
+def test_labels_and_json_keys_of_one_origin_are_not_kept_and_names_of_offered_tools_are() -> None:
+    def told(completion: str) -> list[Item]:
+        common = [by(str(n), called(str(n), "")) for n in range(5)]
+        rare = [by("one", called(str(n), "")) for n in range(5, 12)]
+        return [replace(item, example=Example("", "", '{"a":1}')) for item in common] + [
+            replace(item, example=Example("", "", completion)) for item in rare
+        ]
+
+    labels = schema_of(told("my secret"), OutputType.LABEL)
+    assert (labels.labels, labels.of_task) == (('{"a":1}',), ((0,),))
+    body = schema_of(told('{"a":1,"my secret":2}'), OutputType.JSON)
+    assert (body.labels, body.keys) == (("",), ("a",))
+    tools = [by("one", called(str(n), "play", song=str(n))) for n in range(3)]
+    offered = schema_of([*tools, by("other", called("wake 6", "wake", time="6"))], OutputType.TOOL_CALL)
+    assert (offered.labels, offered.keys) == (("play", "wake"), ("song", "time"))
 
 
 ROUND_TRIPS: list[tuple[str, JsonObject]] = [

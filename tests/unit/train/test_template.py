@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -40,6 +41,13 @@ def test_a_form_of_words_is_learned_with_its_slot() -> None:
     rules = learn_templates(alarms("seven", "noon", "midnight", "eight"))
     assert said(rules, "wake me up at dawn") == 'alarm {"time":"dawn"}'
     assert said(rules, "what is the time") is None
+
+
+def test_a_lesson_that_may_not_be_said_again_proposes_no_rule_and_judges_those_of_others() -> None:
+    kept = lessons(*((f"{word} my door", "open") for word in ("mind", "shut", "lock")))
+    secret = [replace(one, completion="493817", kept=False) for one in kept * 3]
+    assert said(learn_templates(kept), "paint my door") == "open"
+    assert learn_templates([*kept, *secret]) == []
 
 
 def test_values_of_several_words_are_copied_whole() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from offramp.core.askers import shared
+from offramp.core.call import OutputType
 from offramp.core.render import payload_of
 from offramp.engine.label_specialist import OTHER, LabelSpecialist
 from offramp.engine.specialist import Neighbours, with_task
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from offramp.core.json import JsonObject
     from offramp.engine.classifier import LinearClassifier
     from offramp.engine.specialist import Card, Specialist
     from offramp.loop.candidates.running import Running, Site
@@ -27,7 +30,10 @@ LEAST_RECURRING = 0.2
 """Share of training calls whose whole answer recurs, below which answers are no labels."""
 
 LEAST_SEEN = 3
-"""Answers seen fewer times in training are no class of their own."""
+"""Answers seen fewer times in training are no class of their own, nor are those given to too few askers."""
+
+_RARE = " "
+"""The class, in a second opinion, of what too few askers were told: no name, for names hold no space."""
 
 
 class Classifier(Candidate):
@@ -36,10 +42,13 @@ class Classifier(Candidate):
     kind = "classifier"
     effort = 0.01
 
+    def recipe(self, workshop: Workshop) -> JsonObject:
+        """See `Candidate.recipe`."""
+        return {"min_origins": workshop.min_origins}
+
     def can(self, brief: Brief, workshop: Workshop) -> str:
         """See `Candidate.can`: answers have to recur."""
-        del workshop
-        labels = _labels(brief)
+        labels = _labels(brief, workshop.min_origins)
         recurring = 1.0 - labels.count(OTHER) / len(labels) if labels else 0.0
         if recurring < LEAST_RECURRING:
             return f"only {recurring:.0%} of the answers recur word for word: they are no labels"
@@ -48,7 +57,7 @@ class Classifier(Candidate):
     def make(self, card: Card, folder: Path, brief: Brief, workshop: Workshop) -> Specialist:
         """Fit the classifier; see `Candidate.make`."""
         vectors, inputs = inputs_of(card, brief, workshop)
-        classifier = train_classifier(inputs, _labels(brief))
+        classifier = train_classifier(inputs, _labels(brief, workshop.min_origins))
         specialist = LabelSpecialist(card, classifier, Neighbours(vectors), workshop.embedder)
         specialist.save(folder)
         return specialist
@@ -63,10 +72,11 @@ class Classifier(Candidate):
         return computed(site, seconds, encoder_bytes(site), "one pass of the encoder")
 
 
-def _labels(brief: Brief) -> list[str]:
+def _labels(brief: Brief, min_origins: int) -> list[str]:
     completions = [row.example.completion for row in brief.train]
     counts = Counter(completions)
-    return [text if counts[text] >= LEAST_SEEN else OTHER for text in completions]
+    kept = {text for _, text in shared(brief.train, ([text] for text in completions), min_origins)}
+    return [text if counts[text] >= LEAST_SEEN and text in kept else OTHER for text in completions]
 
 
 def opinion_of(card: Card, brief: Brief, workshop: Workshop) -> tuple[LinearClassifier, NDArray[np.float32]]:
@@ -77,6 +87,12 @@ def opinion_of(card: Card, brief: Brief, workshop: Workshop) -> tuple[LinearClas
     """
     vectors, inputs = inputs_of(card, brief, workshop)
     names = [row.example.completion.partition(" ")[0] for row in brief.train]
+    if brief.unit.output is not OutputType.TOOL_CALL:
+        # Labels, or beginnings of JSON: it never says them, but they would stand in its file.
+        kept = shared(brief.train, ([name] for name in names), workshop.min_origins)
+        names = [
+            name if (row.task, name) in kept else _RARE for row, name in zip(brief.train, names, strict=True)
+        ]
     return train_classifier(inputs, names), vectors
 
 

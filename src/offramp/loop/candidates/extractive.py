@@ -92,7 +92,7 @@ class Extractive(Candidate):
 
 
 def _options(workshop: Workshop, *, threads: int) -> ExtractiveOptions:
-    return ExtractiveOptions(threads=threads, seed=workshop.seed)
+    return ExtractiveOptions(threads=threads, seed=workshop.seed, min_origins=workshop.min_origins)
 
 
 def _telling(workshop: Workshop) -> Callable[[Progress], None]:

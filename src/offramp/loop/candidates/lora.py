@@ -44,8 +44,8 @@ class Lora(Candidate):
         return workshop.base
 
     def recipe(self, workshop: Workshop) -> JsonObject:
-        """See `Candidate.recipe`: what the workshop's training method does."""
-        return workshop.recipe()
+        """See `Candidate.recipe`: what the training method does, and what its second opinion keeps."""
+        return {**workshop.recipe(), "min_origins": workshop.min_origins}
 
     def can(self, brief: Brief, workshop: Workshop) -> str:
         """See `Candidate.can`."""

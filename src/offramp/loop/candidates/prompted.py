@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from offramp.core.askers import masked, shared, words
 from offramp.core.errors import EngineError
 from offramp.core.render import payload_of
 from offramp.engine.chat_engine import ChatEngine
@@ -24,6 +25,7 @@ from offramp.loop.candidates.running import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from offramp.core.json import JsonObject
     from offramp.engine.port import Engine
     from offramp.engine.specialist import Specialist
     from offramp.loop.candidates.running import Running, Site
@@ -39,12 +41,26 @@ class Prompted(Candidate):
         """See `Candidate.base`."""
         return workshop.server.model or workshop.base
 
+    def recipe(self, workshop: Workshop) -> JsonObject:
+        """See `Candidate.recipe`."""
+        return {"min_origins": workshop.min_origins}
+
     def make(self, card: Card, folder: Path, brief: Brief, workshop: Workshop) -> Specialist:
-        """Keep the training calls with their vectors; see `Candidate.make`."""
-        examples = [
-            Shown(row.task, payload_of(row.call.request), row.example.completion) for row in brief.train
+        """Keep the training calls with their vectors, and of their words those that enough askers used.
+
+        See `Candidate.make`.
+        """
+        payloads = [payload_of(row.call.request) for row in brief.train]
+        used = [
+            words(f"{payload} {row.example.completion}")
+            for row, payload in zip(brief.train, payloads, strict=True)
         ]
-        vectors = workshop.embedder.embed([example.payload for example in examples])
+        kept = shared(brief.train, used, workshop.min_origins)
+        examples = [
+            Shown(row.task, masked(payload, row.task, kept), masked(row.example.completion, row.task, kept))
+            for row, payload in zip(brief.train, payloads, strict=True)
+        ]
+        vectors = workshop.embedder.embed(payloads)
         engine = _engine(card, workshop.tools)
         specialist = PromptedSpecialist(card, engine, examples, vectors, workshop.embedder)
         specialist.save(folder)

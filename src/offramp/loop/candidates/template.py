@@ -10,11 +10,13 @@ from offramp.core.render import payload_of
 from offramp.engine.template_specialist import TemplateSpecialist
 from offramp.loop.candidates.candidate import Candidate
 from offramp.loop.candidates.running import CHARACTERS_PER_TOKEN, computed
+from offramp.loop.candidates.said import answers_kept
 from offramp.train.template import MOST_RULES, Lesson, learn_templates
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from offramp.core.json import JsonObject
     from offramp.engine.specialist import Card, Specialist
     from offramp.loop.candidates.running import Running, Site
     from offramp.loop.workshop import Brief, Tools, Workshop
@@ -32,17 +34,27 @@ class Template(Candidate):
     kind = "template"
     effort = 2e-3
 
+    def recipe(self, workshop: Workshop) -> JsonObject:
+        """See `Candidate.recipe`."""
+        return {"min_origins": workshop.min_origins}
+
     def make(self, card: Card, folder: Path, brief: Brief, workshop: Workshop) -> Specialist:
         """Learn the rules; see `Candidate.make`.
 
         Raises:
             OfframpError: No pattern tells the answers.
         """
-        del workshop
+        kept = answers_kept(brief.train, workshop.min_origins)
         rules = learn_templates(
             [
-                Lesson(row.task, row.call.session or row.call.id, payload_of(row.call.request), completion)
-                for row in brief.train
+                Lesson(
+                    row.task,
+                    row.call.session or row.call.id,
+                    payload_of(row.call.request),
+                    completion,
+                    kept=may,
+                )
+                for row, may in zip(brief.train, kept, strict=True)
                 if (completion := row.example.completion)
             ]
         )
