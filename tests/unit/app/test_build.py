@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -69,7 +70,7 @@ def test_trl_trains_other_bases_where_it_is_installed(
 
     other = str(tmp_path)
     assert (trainer(), trainer(base=other), trainer(base=other, trainer="own")) == ("own", "trl", "own")
-    monkeypatch.setattr("offramp.train.methods.has_trl", lambda: False)
+    monkeypatch.setattr(importlib.import_module("offramp.train.methods"), "has_trl", lambda: False)
     assert (trainer(base=other), trainer(trainer="trl")) == ("own", "trl")
 
 
