@@ -3,7 +3,7 @@
 Successive halving with two rungs, in which training calls are what is spent (Jamieson and Talwalkar,
 1502.07943). It takes for granted that what is clearly behind on a part stays behind on the whole. A candidate
 leaves only where even the upper end of its expected coverage is below the best's by more than the choice's
-margin.
+margin; one that is dearer to run than the best, where its expected coverage itself is.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offramp.core.errors import OfframpError
+from offramp.core.ladder import LADDER
 from offramp.loop.candidates import candidate_of
 from offramp.loop.ladder import make, was_made
 from offramp.loop.score import held_out_confidence, score
@@ -133,7 +134,11 @@ def _raced(
     if ran:
         first = max(ran, key=lambda kind: ran[kind].coverage)
         for kind, found in ran.items():
-            if found.high < ran[first].coverage - MARGIN:
+            # One that is dearer to run would have to be better, and is not even on the part.
+            behind = (
+                LADDER.index(kind) > LADDER.index(first) and found.coverage < ran[first].coverage - MARGIN
+            )
+            if behind or found.high < ran[first].coverage - MARGIN:
                 left[kind] = (
                     f"on {len(part.train)} of the training calls it could answer {found.coverage:.0%} "
                     f"({found.high:.0%} at most), {first} {ran[first].coverage:.0%}: not trained in full"
