@@ -3,7 +3,7 @@
 Successive halving with two rungs, in which training calls are what is spent (Jamieson and Talwalkar,
 1502.07943). It takes for granted that what is clearly behind on a part stays behind on the whole. A candidate
 leaves only where even the upper end of its expected coverage is below the best's by more than the choice's
-margin; one that is dearer to run than the best, where its expected coverage itself is.
+margin; or where its expected coverage itself is that far below another's that trains and is cheaper to run.
 """
 
 from __future__ import annotations
@@ -134,16 +134,20 @@ def _raced(
     if ran:
         first = max(ran, key=lambda kind: ran[kind].coverage)
         for kind, found in ran.items():
-            # One that is dearer to run would have to be better, and is not even on the part.
-            behind = (
-                LADDER.index(kind) > LADDER.index(first) and found.coverage < ran[first].coverage - MARGIN
-            )
+            # One that is dearer to run than another that trains would have to be better, and is not here.
+            cheaper = [ran[one].coverage for one in ran if one in kinds and _before(one, kind)]
+            behind = found.coverage < max(cheaper, default=0.0) - MARGIN
             if behind or found.high < ran[first].coverage - MARGIN:
                 left[kind] = (
                     f"on {len(part.train)} of the training calls it could answer {found.coverage:.0%} "
                     f"({found.high:.0%} at most), {first} {ran[first].coverage:.0%}: not trained in full"
                 )
     return {kind: reason for kind, reason in left.items() if kind in kinds}
+
+
+def _before(one: str, other: str) -> bool:
+    """Whether a kind is cheaper to run than another."""
+    return LADDER.index(one) < LADDER.index(other)
 
 
 def _run(kind: str, part: Brief, workshop: Workshop, alpha: float) -> _Ran:

@@ -8,6 +8,7 @@ import pytest
 
 from offramp.core.errors import UpstreamError
 from offramp.curate.curate import curate
+from offramp.loop import race
 from offramp.loop.candidates import CANDIDATES
 from offramp.loop.ladder import Brief, Workshop, make
 from offramp.loop.pipeline import Stages, find_tasks
@@ -83,6 +84,26 @@ def test_what_is_clearly_behind_on_a_part_is_not_trained_in_full(brief: Brief, w
     assert "it could answer 0%" in left["prompted"]
     assert len(said) == 3
     assert list(workshop.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("coverages", "left"),
+    [
+        ({"template": 0.5, "lora": 0.40, "prompted": 0.30}, ["prompted"]),  # dearer than lora, and behind it
+        ({"template": 0.5, "lora": 0.30, "prompted": 0.40}, []),  # cheaper ones may be behind by luck
+        ({"template": 0.5, "lora": 0.40, "prompted": 0.39}, []),  # within the margin
+    ],
+)
+def test_who_is_dearer_than_another_that_trains_has_to_be_as_good_on_the_part(
+    coverages: dict[str, float],
+    left: list[str],
+    brief: Brief,
+    workshop: Workshop,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A quick kind ahead leaves nobody out: it profits least from more calls."""
+    monkeypatch.setattr(race, "_run", lambda kind, *_: race._Ran(coverages[kind], 1.0))
+    assert list(left_out(["lora", "prompted"], brief, workshop, [QUICK], ALPHA)) == left
 
 
 def test_what_the_quick_kinds_all_but_solve_is_left_to_them(brief: Brief, workshop: Workshop) -> None:
