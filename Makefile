@@ -22,7 +22,8 @@ $(STAMP): pyproject.toml
 
 demo: setup
 	@# Two training threads save a minute and a half on an idle machine and collapse on a busy one.
-	OFFRAMP_TRAIN_THREADS=$${OFFRAMP_TRAIN_THREADS:-$$(awk '{print ($$1 < 1) ? 2 : 1}' /proc/loadavg 2>/dev/null || echo 1)} \
+	OFFRAMP_TRAIN_KINDS=$${OFFRAMP_TRAIN_KINDS:-cache,template,classifier,extractive} \
+		OFFRAMP_TRAIN_THREADS=$${OFFRAMP_TRAIN_THREADS:-$$(awk '{print ($$1 < 1) ? 2 : 1}' /proc/loadavg 2>/dev/null || echo 1)} \
 		$(BIN)/offramp demo --out out
 
 check: setup
