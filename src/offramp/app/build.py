@@ -12,7 +12,6 @@ from offramp.app.asking import HttpChat
 from offramp.app.chosen import AUTO, chosen_base
 from offramp.app.recording import TellingWriter
 from offramp.app.teacher import open_teacher
-from offramp.config import ASSETS
 from offramp.core.errors import MissingExtra, NotFound
 from offramp.record.parse import Parser
 from offramp.record.process import Writer
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from offramp.engine.embedder import Embedder
     from offramp.engine.port import Engine
     from offramp.loop.ladder import Tools, Workshop
+    from offramp.loop.night import Goal
     from offramp.loop.workshop import Asked, TrainAdapter
     from offramp.redact.redactor import Redactor
     from offramp.storage.port import Store
@@ -192,6 +192,15 @@ class App:
         )
         return workshop
 
+    @property
+    def goal(self) -> Goal:
+        """What a night is to promise by these settings."""
+        certify = self.settings.certify
+        goal: Goal = heavy("offramp.loop.night").Goal(
+            certify.alpha, certify.delta, seed=self.settings.train.seed, ceiling=certify.ceiling
+        )
+        return goal
+
     def _recipe(self) -> JsonObject:
         """What decides what training makes; threads do not."""
         revision = heavy("offramp.engine.bases").revision(str(self.base))
@@ -203,7 +212,10 @@ class App:
         asked = self.settings.train.trainer
         if asked != "auto":
             return asked
-        own = Path(self.base_name) == ASSETS / "nano" or not heavy("offramp.train.methods").has_trl()
+        own = (
+            Path(self.base_name) == heavy("offramp.engine.nano").NANO_BASE
+            or not heavy("offramp.train.methods").has_trl()
+        )
         return "own" if own else "trl"
 
     def _options(self) -> Any:

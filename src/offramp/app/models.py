@@ -128,17 +128,26 @@ def bundled_base() -> SmallModel:
     )
 
 
+def shape_named(base: str, settings: Settings) -> ModelShape:
+    """Read the shape of a base: from its directory, else from the catalogue.
+
+    Raises:
+        NotFound: It is in neither.
+        BadInput: Its directory holds no model whose shape is known.
+    """
+    config = Path(base) / "config.json"
+    if config.is_file():
+        return read_shape(json.loads(config.read_text(encoding="utf-8")), name=Path(base).name)
+    return shape_of(catalogue_of(settings).find(base))
+
+
 def base_shape(settings: Settings) -> ModelShape | None:
     """Read the shape of the configured base: from its directory, else from the catalogue.
 
     Returns:
         None where neither knows it, so that its costs cannot be modelled before they are measured.
     """
-    base = settings.train.base
-    config = Path(base) / "config.json"
     try:
-        if config.is_file():
-            return read_shape(json.loads(config.read_text(encoding="utf-8")), name=Path(base).name)
-        return shape_of(catalogue_of(settings).find(base))
+        return shape_named(settings.train.base, settings)
     except (BadInput, NotFound, ValueError):
         return None

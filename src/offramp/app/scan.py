@@ -201,9 +201,7 @@ class _Scan:
         )
 
     def _convert(self, calls: Sequence[Call], discovery: Discovery) -> None:
-        budgets, nights, pipeline = map(
-            heavy, ("offramp.loop.budget", "offramp.loop.night", "offramp.loop.pipeline")
-        )
+        budgets, pipeline = map(heavy, ("offramp.loop.budget", "offramp.loop.pipeline"))
         settings = self._app.settings
         budget: Budget = budgets.Budget(60 * self._wanted.minutes, slowness=self._slowness())
         workshop = self._app.workshop(self._say)
@@ -214,17 +212,11 @@ class _Scan:
 
         chosen = self._chosen(calls, discovery, workshop, budget, worth)
         masked = self._masked(chosen)
-        goal = nights.Goal(
-            settings.certify.alpha,
-            settings.certify.delta,
-            seed=settings.train.seed,
-            ceiling=settings.certify.ceiling,
-        )
         conversions = pipeline.run_night(
             self._app.store,
             (masked, discovery),
             replace(workshop, denies=budget.denies),
-            goal,
+            self._app.goal,
             self._stages,
             self._say,
             worth=worth,

@@ -203,6 +203,11 @@ def _journal(app: App) -> Journal:
 
 def command_of(app: App, name: str) -> list[str]:
     """Return the command line of a child process that reads the same settings, without its own arguments."""
+    return [sys.executable, "-m", "offramp", *arguments_of(app, name)]
+
+
+def arguments_of(app: App, name: str) -> list[str]:
+    """Return a command's name with the arguments before it that have it read the same settings."""
     settings = app.settings
     named = ["--settings", str(settings.file)] if settings.file else []
-    return [sys.executable, "-m", "offramp", *named, "--home", str(settings.home.resolve()), name]
+    return [*named, "--home", str(settings.home.resolve()), name]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offramp.app.models import catalogue_of
+from offramp.app.models import shape_named
 from offramp.core.errors import BadInput
 from offramp.enforce.files import read_placement
-from offramp.loop.bases import shape_of
 from offramp.plan.devices import load_devices
-from offramp.plan.shape import read_shape
 from offramp.simulate.arrivals import read_trace
 from offramp.simulate.policy import POLICIES
 from offramp.simulate.results import summarise
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from offramp.config import Settings
-    from offramp.plan.shape import ModelShape
     from offramp.simulate.results import Summary
 
 
@@ -50,13 +46,6 @@ def run_placement(path: Path, streams: Sequence[Stream], policy: str, settings: 
         BadInput: It is no placement, or no engine serves a stream.
     """
     placement = read_placement(path)
-    shapes = {base: _shape(base, settings) for base in sorted({one.base for one in placement.engines})}
+    shapes = {base: shape_named(base, settings) for base in sorted({one.base for one in placement.engines})}
     outcome = simulate(placement, streams, POLICIES[policy](), shapes=shapes, devices=load_devices())
     return summarise(outcome, placement)
-
-
-def _shape(base: str, settings: Settings) -> ModelShape:
-    config = Path(base) / "config.json"
-    if config.is_file():
-        return read_shape(json.loads(config.read_text(encoding="utf-8")), name=base)
-    return shape_of(catalogue_of(settings).find(base))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offramp.app.models import base_shape
+from offramp.app.money import prices_of
 from offramp.core.errors import NotFound
 from offramp.loop.candidates.running import site_of
 from offramp.plan.devices import find_device
-from offramp.plan.prices import load_prices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +34,6 @@ def _cheaper_price(settings: Settings) -> ModelPrice | None:
     if not settings.train.cheaper:
         return None
     try:
-        prices = load_prices(Path(settings.plan.prices) if settings.plan.prices else None)
-        return prices.price(settings.train.cheaper)
+        return prices_of(settings).price(settings.train.cheaper)
     except NotFound:
         return None

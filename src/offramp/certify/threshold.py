@@ -1,9 +1,9 @@
 """The threshold: Learn then Test by fixed-sequence testing (Angelopoulos et al., arXiv 2110.01052).
 
 A list of thresholds, strict to loose, is fixed on validation data. On calibration data each is tested in
-turn (H0: risk >= alpha, exact binomial) at the full delta, up to the first that fails; the last that
+turn (H0: risk >= alpha, exact binomial) at delta or half of it, up to the first that fails; the last that
 passed is certified. The chance of certifying any threshold whose risk exceeds alpha is at most delta:
-that needs the first such threshold of the list to pass, which is one test.
+that needs the first such threshold of a sequence to pass (``starts`` has the argument).
 
 Where the list starts decides everything. The rule:
 

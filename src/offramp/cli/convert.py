@@ -17,7 +17,6 @@ from offramp.app.security import reading
 from offramp.app.summary import summarise
 from offramp.cli import options
 from offramp.cli.root import echo_json
-from offramp.loop.night import Goal
 from offramp.loop.pipeline import Stages, find_tasks, run_night
 from offramp.report.table import render_table
 
@@ -64,14 +63,8 @@ def command(
         if settings.train.base == AUTO:
             outcome = choose_base(app, found, say, task=task)
             settings = app.settings
-        goal = Goal(
-            settings.certify.alpha,
-            settings.certify.delta,
-            seed=settings.train.seed,
-            ceiling=settings.certify.ceiling,
-        )
         workshop = app.workshop(say, options.event_lines(events))
-        run_night(store, found, workshop, goal, stages, say, task=task)
+        run_night(store, found, workshop, app.goal, stages, say, task=task)
         summary = summarise(app.store, settings, seconds=stages.seconds)
         decided = decisions(app.store)
     finally:

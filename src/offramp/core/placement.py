@@ -19,6 +19,11 @@ LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks that vLLM pads adapter slots to (`--max-lora-rank`)."""
 
 
+def slot_rank(largest: int) -> int | None:
+    """Return the smallest rank of a slot that holds an adapter of a rank; None where no engine has one."""
+    return next((rank for rank in LORA_RANKS if rank >= largest), None)
+
+
 class Role(enum.StrEnum):
     """Whom an engine stands in for."""
 
@@ -127,7 +132,7 @@ class PlacedEngine:
     def rank(self) -> int:
         """The rank that its adapter slots are padded to; 0 without adapters."""
         largest = max((adapter.rank for adapter in self.adapters), default=0)
-        return next((rank for rank in LORA_RANKS if rank >= largest), largest) if largest else 0
+        return (slot_rank(largest) or largest) if largest else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from offramp.app import build
 from offramp.app.build import heavy
+from offramp.app.serving import arguments_of
 from offramp.app.summary import Tally, Unseen, summarise
 from offramp.certify.agreement import agree
 from offramp.core.call import OutputType
@@ -21,7 +22,6 @@ from offramp.core.errors import BadInput, OfframpError, StorageError
 from offramp.demo import drive, traffic
 from offramp.demo.processes import command, fetch
 from offramp.loop import state
-from offramp.loop.night import Goal
 from offramp.loop.pipeline import Stages, find_tasks, run_night
 from offramp.report.page import render_page
 from offramp.report.task_list import render_tasks
@@ -95,11 +95,8 @@ def run(demo: Demo) -> Summary:
             _drive_seen(gateway, seen, known, demo, stages)
             found = find_tasks(app.store, stages, demo.say, days=DAYS * traffic.SEEN_SHARE)
             demo.say(render_tasks(found[1].tasks))
-            goal = Goal(
-                demo.settings.certify.alpha, demo.settings.certify.delta, seed=demo.settings.train.seed
-            )
             demo.say("5. Training candidates and certifying them")
-            run_night(app.store, found, app.workshop(demo.say), goal, stages, demo.say)
+            run_night(app.store, found, app.workshop(demo.say), app.goal, stages, demo.say)
             _go_live(gateway, app, demo, stages)
             outcome = _drive_unseen(gateway, unseen, known, app, demo, stages)
         outcome.ari, outcome.call_sites = _discovery_score(app, sessions)
@@ -148,7 +145,7 @@ def _start(running: ExitStack, app: App, demo: Demo, stages: Stages) -> str:
     files = [str(path) for path in traffic.files()]
     teacher = running.enter_context(command(["replay", *files, "--port", "0"]))
     demo.say(f"2. The replay teacher answers {teacher['calls']} recorded calls at {teacher['url']}")
-    arguments = ["--home", str(app.settings.home), "serve", "--upstream", f"{teacher['url']}/v1"]
+    arguments = [*arguments_of(app, "serve"), "--upstream", f"{teacher['url']}/v1"]
     arguments += ["--port", "0", "--base", app.settings.train.base]
     arguments += ["--audit-rate", str(app.settings.certify.audit_rate)]
     gateway = running.enter_context(command(arguments))

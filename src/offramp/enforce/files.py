@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from offramp.core.placement import Placement
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from offramp.core.json import JsonObject
     from offramp.enforce.port import Emission
 
 
@@ -35,6 +37,17 @@ def read_placement(path: Path) -> Placement:
             f"{path} holds no placement: {type(error).__name__} {error}.",
             hint="examples/enforce/placement.json shows one.",
         ) from error
+
+
+def write_whole(path: Path, value: JsonObject) -> None:
+    """Write a JSON object so that a reader, or a crash at any moment, finds the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_name(path.name + ".new")
+    with fresh.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
 
 
 def write_emission(emission: Emission, folder: Path) -> list[Path]:

@@ -108,7 +108,21 @@ def alone(placement: Placement, engine: PlacedEngine) -> bool:
     return all(placement.on(part.device) == (engine,) for part in engine.slices)
 
 
-class Plain:
+class _AsIs:
+    """Devices are used as they are: nothing is to be done before the engines start, or after."""
+
+    def before(self, placement: Placement, options: Options) -> tuple[Command, ...]:
+        """Return nothing."""
+        del placement, options
+        return ()
+
+    def after(self, placement: Placement, options: Options) -> tuple[Command, ...]:
+        """Return nothing."""
+        del placement, options
+        return ()
+
+
+class Plain(_AsIs):
     """Engines see the devices they are placed on, and keep to their sizes by themselves."""
 
     name = "plain"
@@ -117,16 +131,6 @@ class Plain:
     def capabilities(self) -> Capabilities:
         """Say that only an engine's own KV budget and slots hold it back."""
         return Capabilities(Level.SOFT, Level.NONE, Level.NONE, Level.SOFT, Level.NONE)
-
-    def before(self, placement: Placement, options: Options) -> tuple[Command, ...]:
-        """Return nothing: devices are used as they are."""
-        del placement, options
-        return ()
-
-    def after(self, placement: Placement, options: Options) -> tuple[Command, ...]:
-        """Return nothing."""
-        del placement, options
-        return ()
 
     def confine(self, placement: Placement, engine: PlacedEngine, options: Options) -> Confinement:
         """Show the engine its devices."""
@@ -139,7 +143,7 @@ class Plain:
         return emit(self, placement, options, (note,) if _shared(placement) else ())
 
 
-class Cores:
+class Cores(_AsIs):
     """Engines on a CPU, each on processor cores of its own: `Slice.share` of the host's cores, at least one.
 
     Args:
@@ -155,16 +159,6 @@ class Cores:
     def capabilities(self) -> Capabilities:
         """Say that cores are kept apart, and memory with its bandwidth is not."""
         return Capabilities(Level.NONE, Level.HARD, Level.NONE, Level.HARD, Level.SOFT)
-
-    def before(self, placement: Placement, options: Options) -> tuple[Command, ...]:
-        """Return nothing."""
-        del placement, options
-        return ()
-
-    def after(self, placement: Placement, options: Options) -> tuple[Command, ...]:
-        """Return nothing."""
-        del placement, options
-        return ()
 
     def confine(self, placement: Placement, engine: PlacedEngine, options: Options) -> Confinement:
         """Give the engine the cores after those of the engines before it."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from offramp.core.errors import BadInput
 from offramp.enforce.catalogue import backend_of
+from offramp.enforce.files import write_whole
 from offramp.enforce.port import Level
 
 if TYPE_CHECKING:
@@ -137,7 +137,4 @@ def add(file: Path, fresh: Measurement) -> None:
         {**asdict(one), "levels": {name: str(level) for name, level in one.levels.items()}}
         for one in (*kept, fresh)
     ]
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = file.with_suffix(".new")
-    new.write_text(json.dumps({"measurements": rows}, indent=1), encoding="utf-8")
-    os.replace(new, file)  # noqa: PTH105 - atomic
+    write_whole(file, {"measurements": rows})

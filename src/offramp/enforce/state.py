@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from offramp.core.errors import BadInput, UserError
 from offramp.core.json import digest
 from offramp.core.placement import Placement
+from offramp.enforce.files import write_whole
 from offramp.enforce.options import Options
 from offramp.enforce.processes import First
 
@@ -110,7 +110,7 @@ class State:
 
     def want(self, wanted: Wanted) -> None:
         """Set what is wanted."""
-        _write(self._wanted, wanted.to_dict())
+        write_whole(self._wanted, wanted.to_dict())
 
     def records(self) -> dict[str, Record]:
         """Return the engines that were started, by name."""
@@ -128,7 +128,7 @@ class State:
     def save(self, records: dict[str, Record], *, version: str, prepared: JsonObject) -> None:
         """Write down what runs."""
         engines = {name: asdict(record) for name, record in records.items()}
-        _write(self._running, {"version": version, "prepared": prepared, "engines": engines})
+        write_whole(self._running, {"version": version, "prepared": prepared, "engines": engines})
 
     def log(self, engine: str) -> Path:
         """Return the file that an engine's output is appended to."""
@@ -174,16 +174,6 @@ def _read(path: Path) -> JsonObject | None:
     except ValueError as error:
         raise BadInput(f"{path} is no JSON file: {error}.", hint="Remove it, and apply again.") from error
     return value
-
-
-def _write(path: Path, value: JsonObject) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_suffix(".new")
-    with fresh.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
 
 
 def _tuples(value: Any) -> Any:

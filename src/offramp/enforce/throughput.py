@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from offramp.core.errors import BadInput, EngineError
+from offramp.enforce.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -156,10 +157,7 @@ def add_profile(file: Path, fresh: Profile) -> None:
     """
     kept = [one for one in read_profiles(file) if (one.model, one.device) != (fresh.model, fresh.device)]
     rows = [asdict(one) for one in (*kept, fresh)]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_name(file.name + ".new")
-    new.write_text(json.dumps({"profiles": rows}, indent=1) + "\n", encoding="utf-8")
-    new.replace(file)
+    write_whole(file, {"profiles": rows})
 
 
 def read_profiles(file: Path) -> tuple[Profile, ...]:

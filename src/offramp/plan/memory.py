@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from offramp.core import placement
 from offramp.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 GIB = 2**30
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """The layers an adapter changes unless it says otherwise."""
-
-ENGINE_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""The values vLLM allows for ``--max-lora-rank``."""
 
 # While it profiles itself, an engine holds several copies of the logits of all sequences (half and single
 # precision, sorted values, sort indices, probabilities). Fitted to one published log, checked on another.
@@ -121,10 +119,10 @@ def slot_rank(ranks: Sequence[int]) -> int:
         BadInput: An adapter is larger than any engine allows.
     """
     largest = max(ranks)
-    for allowed in ENGINE_RANKS:
-        if largest <= allowed:
-            return allowed
-    raise BadInput(f"An adapter has rank {largest}; engines allow at most {ENGINE_RANKS[-1]}.")
+    allowed = placement.slot_rank(largest)
+    if allowed is None:
+        raise BadInput(f"An adapter has rank {largest}; engines allow at most {placement.LORA_RANKS[-1]}.")
+    return allowed
 
 
 def slots_bytes(shape: ModelShape, ranks: Sequence[int], *, targets: Sequence[str] = ALL_LINEAR) -> int:

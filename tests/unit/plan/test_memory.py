@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offramp.core.errors import BadInput
+from offramp.core.placement import LORA_RANKS
 from offramp.plan.memory import (
-    ENGINE_RANKS,
     GIB,
     EngineFootprint,
     adapter_bytes,
@@ -184,7 +184,7 @@ def test_an_unknown_adapter_target_is_refused() -> None:
 def test_a_slot_holds_its_adapter_and_is_never_needlessly_large(rank: int) -> None:
     padded = slot_rank([rank])
     assert padded >= rank
-    assert not [allowed for allowed in ENGINE_RANKS if rank <= allowed < padded]
+    assert not [allowed for allowed in LORA_RANKS if rank <= allowed < padded]
 
 
 @given(st.integers(0, 4096), st.integers(0, 4096))

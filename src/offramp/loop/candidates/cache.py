@@ -14,7 +14,6 @@ from offramp.loop.candidates.said import answers_kept
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from offramp.core.json import JsonObject
     from offramp.engine.specialist import Card, Specialist
     from offramp.loop.candidates.running import Running, Site
     from offramp.loop.workshop import Brief, Tools, Workshop
@@ -28,11 +27,8 @@ class Cache(Candidate):
     """Answers exact repeats only."""
 
     kind = "cache"
+    keeps_words = True
     effort = 2e-4
-
-    def recipe(self, workshop: Workshop) -> JsonObject:
-        """See `Candidate.recipe`."""
-        return {"min_origins": workshop.min_origins}
 
     def make(self, card: Card, folder: Path, brief: Brief, workshop: Workshop) -> Specialist:
         """Count the answers to each payload; see `Candidate.make`.

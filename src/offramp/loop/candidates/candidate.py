@@ -21,10 +21,12 @@ class Candidate(ABC):
         kind: Its name in `offramp.core.ladder.LADDER`.
         effort: Seconds of one core for each call of a dataset that making and measuring it takes, about:
             what a time budget reckons with before anything was measured.
+        keeps_words: Whether it keeps words of answers, which enough askers must have been told.
     """
 
     kind: ClassVar[str]
     effort: ClassVar[float] = 0.1
+    keeps_words: ClassVar[bool] = False
 
     def base(self, workshop: Workshop) -> str:
         """Name the model that it stands on; with another one it is another specialist. "" for none."""
@@ -33,8 +35,7 @@ class Candidate(ABC):
 
     def recipe(self, workshop: Workshop) -> JsonObject:
         """Tell what else decides what it becomes: method, options, seeds. With another it is another."""
-        del workshop
-        return {}
+        return {"min_origins": workshop.min_origins} if self.keeps_words else {}
 
     def can(self, brief: Brief, workshop: Workshop) -> str:
         """Say why this kind cannot do these tasks; "" where it may be tried. Cheap: nothing is trained."""

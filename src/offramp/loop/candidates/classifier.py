@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from offramp.core.json import JsonObject
     from offramp.engine.classifier import LinearClassifier
     from offramp.engine.specialist import Card, Specialist
     from offramp.loop.candidates.running import Running, Site
@@ -40,11 +39,8 @@ class Classifier(Candidate):
     """A call's whole answer is a class."""
 
     kind = "classifier"
+    keeps_words = True
     effort = 0.01
-
-    def recipe(self, workshop: Workshop) -> JsonObject:
-        """See `Candidate.recipe`."""
-        return {"min_origins": workshop.min_origins}
 
     def can(self, brief: Brief, workshop: Workshop) -> str:
         """See `Candidate.can`: answers have to recur."""

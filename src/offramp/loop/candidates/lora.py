@@ -37,6 +37,7 @@ class Lora(Candidate):
     """Trains an adapter with the workshop's training method for its kind."""
 
     kind = "lora"
+    keeps_words = True
     effort = 0.1
 
     def base(self, workshop: Workshop) -> str:
@@ -45,7 +46,7 @@ class Lora(Candidate):
 
     def recipe(self, workshop: Workshop) -> JsonObject:
         """See `Candidate.recipe`: what the training method does, and what its second opinion keeps."""
-        return {**workshop.recipe(), "min_origins": workshop.min_origins}
+        return {**super().recipe(workshop), **workshop.recipe()}
 
     def can(self, brief: Brief, workshop: Workshop) -> str:
         """See `Candidate.can`."""

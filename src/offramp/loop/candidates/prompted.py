@@ -25,7 +25,6 @@ from offramp.loop.candidates.running import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from offramp.core.json import JsonObject
     from offramp.engine.port import Engine
     from offramp.engine.specialist import Specialist
     from offramp.loop.candidates.running import Running, Site
@@ -36,14 +35,11 @@ class Prompted(Candidate):
     """Retrieves examples for each call; asks the server's model where one is configured, else the base."""
 
     kind = "prompted"
+    keeps_words = True
 
     def base(self, workshop: Workshop) -> str:
         """See `Candidate.base`."""
         return workshop.server.model or workshop.base
-
-    def recipe(self, workshop: Workshop) -> JsonObject:
-        """See `Candidate.recipe`."""
-        return {"min_origins": workshop.min_origins}
 
     def make(self, card: Card, folder: Path, brief: Brief, workshop: Workshop) -> Specialist:
         """Keep the training calls with their vectors, and of their words those that enough askers used.

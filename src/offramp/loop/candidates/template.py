@@ -16,7 +16,6 @@ from offramp.train.template import MOST_RULES, Lesson, learn_templates
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from offramp.core.json import JsonObject
     from offramp.engine.specialist import Card, Specialist
     from offramp.loop.candidates.running import Running, Site
     from offramp.loop.workshop import Brief, Tools, Workshop
@@ -32,11 +31,8 @@ class Template(Candidate):
     """Learns patterns over requests from training calls."""
 
     kind = "template"
+    keeps_words = True
     effort = 2e-3
-
-    def recipe(self, workshop: Workshop) -> JsonObject:
-        """See `Candidate.recipe`."""
-        return {"min_origins": workshop.min_origins}
 
     def make(self, card: Card, folder: Path, brief: Brief, workshop: Workshop) -> Specialist:
         """Learn the rules; see `Candidate.make`.
