@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.unit.enforce.hosts import Host, free_ports
+from tests.unit.enforce.hosts import Host, first_of_run
 from tests.unit.enforce.world import TINY
 
 from offramp.cli import main
@@ -86,7 +86,7 @@ def command_of(host: Host, *arguments: str) -> list[str]:
 
 def apply_of(host: Host, placement: Path, *arguments: str) -> list[str]:
     program = f"{sys.executable} -m offramp.testing.vllm_server"
-    port = str(next(free_ports()))
+    port = str(first_of_run(2))
     flags = ["--flag", "--fake-folder", "--flag", str(host.fakes)]
     named = ["apply", str(placement), "--program", program, *flags, "--first-port", port, *arguments]
     return command_of(host, *named)

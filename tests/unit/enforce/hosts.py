@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import signal
-import socket
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -37,13 +37,24 @@ PACE = Pace(
 PROGRAM = (sys.executable, "-m", "offramp.testing.vllm_server")
 
 
+_EPHEMERAL = 32_768
+"""From here on the kernel gives ports to connections: one that was free is not, a moment later."""
+
+
 def free_ports() -> Iterator[int]:
-    """Yield ports that nobody listens on now."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        yield port
+    """Yield ports in a row that nobody listens on and the kernel gives to no connection."""
+    first = random.randrange(10_000, _EPHEMERAL - 2_000)
+    yield from (port for port in range(first, _EPHEMERAL) if processes.port_is_free(port))
+
+
+def first_of_run(count: int) -> int:
+    """Return the first of so many ports in a row that are free."""
+    ports = free_ports()
+    run = [next(ports)]
+    while len(run) < count:
+        port = next(ports)
+        run = [*run, port] if port == run[-1] + 1 else [port]
+    return run[0]
 
 
 class Host:
