@@ -162,14 +162,15 @@ def constraint_of(request: JsonObject, output: OutputType, facts: AnswerFacts) -
 
 
 def _told(response: JsonObject) -> tuple[TeacherToken, ...]:
-    """Read the answer's tokens with their alternatives; none where the teacher gave any without."""
+    """Read the answer's tokens with their alternatives; none where the teacher gave none for any."""
     choices = response.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     given = choice.get("logprobs")
     content = given.get("content") if isinstance(given, dict) else None
     tokens = [_told_token(item) for item in content] if isinstance(content, list) else []
     whole = tuple(token for token in tokens if token is not None)
-    return whole if len(whole) == len(tokens) else ()
+    # What masking changed has no alternatives, and yet is part of the text.
+    return whole if len(whole) == len(tokens) and any(token.alternatives for token in whole) else ()
 
 
 def _told_token(item: object) -> TeacherToken | None:
@@ -183,7 +184,7 @@ def _told_token(item: object) -> TeacherToken | None:
         and isinstance(other.get("token"), str)
         and isinstance(other.get("logprob"), int | float)
     )
-    return TeacherToken(item["token"], pairs) if pairs else None
+    return TeacherToken(item["token"], pairs)
 
 
 def _turn_text(turn: JsonObject) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from offramp.record.pseudonym import origin_of, rename, who_asked
 from offramp.record.session import SessionTracker
+from offramp.record.told import put_back, taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,11 +29,13 @@ def admitted(calls: Iterable[Call], redact: Redact, pseudonyms: Pseudonyms) -> I
     tracker = SessionTracker(pseudonyms)
     for call in calls:
         origin = origin_of(pseudonyms, who_asked(pseudonyms, call.origin, ""), call.request)
-        masked = redact({"request": rename(pseudonyms, call.request), "response": call.response}).value
+        response, told = taken(call.response)
+        raw = {"request": rename(pseudonyms, call.request), "response": response}
+        masked = redact(raw).value
         yield replace(
             call,
             session=tracker.session(origin, call.session, call.request, call.at),
             origin=origin,
             request=masked["request"],
-            response=masked["response"],
+            response=put_back(told, raw, masked, redact),
         )

@@ -12,6 +12,7 @@ from offramp.dialect.codec import decode, encode_text
 from offramp.record.inflate import inflated
 from offramp.record.pseudonym import Pseudonyms, origin_of, rename
 from offramp.record.session import SessionTracker
+from offramp.record.told import put_back, taken
 
 if TYPE_CHECKING:
     from offramp.dialect import Form
@@ -66,13 +67,14 @@ class Parser:
             return self._call(exchange, {}, _unreadable(exchange), complete=exchange.complete)
 
     def _call(self, exchange: Exchange, request: JsonObject, response: JsonObject, *, complete: bool) -> Call:
+        response, told = taken(response)
+        raw = {"request": rename(self._pseudonyms, request), "response": self._renamed(exchange, response)}
         origin = origin_of(self._pseudonyms, exchange.who, request)
         session = self._session(origin, exchange, request, response)
         # Together, so that what only the request gives away is found in the response too.
         redacted = self._redact(
             {
-                "request": rename(self._pseudonyms, request),
-                "response": self._renamed(exchange.dialect, response),
+                **raw,
                 # Beside the origin, in which a user is mixed with who asked: erasure looks for either.
                 "meta": dict(exchange.meta) | ({"who": exchange.who} if exchange.who else {}),
             }
@@ -84,7 +86,7 @@ class Parser:
             session=session,
             origin=origin,
             request=masked["request"],
-            response=masked["response"],
+            response=put_back(told, raw, masked, self._redact),
             status=exchange.status if complete or exchange.status >= 400 else CLOSED_EARLY,
             stream=exchange.stream,
             latency_s=exchange.latency_s,
@@ -101,10 +103,10 @@ class Parser:
             self._sessions.answered(origin, response["id"], session)
         return session
 
-    def _renamed(self, dialect: Dialect, response: JsonObject) -> JsonObject:
+    def _renamed(self, exchange: Exchange, response: JsonObject) -> JsonObject:
         """Hide what a response repeats of who asked, and the id by which it can be continued."""
         renamed = rename(self._pseudonyms, response)
-        if dialect is Dialect.RESPONSES and isinstance(response.get("id"), str):
+        if exchange.dialect is Dialect.RESPONSES and isinstance(response.get("id"), str):
             renamed["id"] = self._pseudonyms.of("response", response["id"])
         return renamed
 
@@ -121,7 +123,7 @@ def _response(exchange: Exchange, form: Form) -> tuple[JsonObject, bool]:
         body = None if raw is None else _object(raw)
     if body is None:
         return _unreadable(exchange), complete
-    return _without_logprobs(form.chat_response(body)), complete
+    return form.chat_response(body), complete
 
 
 def _unreadable(exchange: Exchange) -> JsonObject:
@@ -138,20 +140,6 @@ def _is_stream(exchange: Exchange, raw: bytes) -> bool:
 def _object(raw: bytes) -> JsonObject | None:
     value = decode(raw)
     return value if isinstance(value, dict) else None
-
-
-def _without_logprobs(body: JsonObject) -> JsonObject:
-    """Leave the log-probabilities out: they spell the answer token by token, past every rule."""
-    for name in ("choices", "partial"):
-        choices = body.get(name)
-        if isinstance(choices, list) and any(isinstance(c, dict) and "logprobs" in c for c in choices):
-            kept = [_bare(choice) for choice in choices]
-            body = body | {name: kept}
-    return body
-
-
-def _bare(choice: Any) -> Any:
-    return {k: v for k, v in choice.items() if k != "logprobs"} if isinstance(choice, dict) else choice
 
 
 def _usage(request: JsonObject, response: JsonObject) -> Usage:
