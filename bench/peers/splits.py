@@ -72,8 +72,5 @@ def _dataset(traffic: Traffic, rows: Mapping[str, tuple[Item, ...]]) -> Dataset:
         for name, part in rows.items()
     }
     tasks = tuple(task.id for task in traffic.unit.tasks) if traffic.unit else ()
-    facts = {
-        task: observe((item.call.request, item.answer) for item in parts["train"] if item.task == task)
-        for task in tasks
-    }
+    facts = {task: observe([item for item in parts["train"] if item.task == task]) for task in tasks}
     return Dataset(tasks, parts, dict.fromkeys(parts, ()), facts, card={})

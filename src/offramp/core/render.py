@@ -6,13 +6,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from offramp.core.askers import MIN_ORIGINS, shared
 from offramp.core.call import Answer, OutputType, ToolCall, decode_json, functions_of, text_of
 from offramp.core.model import Constraint, Example, TeacherToken, ToolShape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from offramp.core.call import Call
+    from offramp.core.dataset import Item
     from offramp.core.json import JsonObject
 
 MAX_LABEL = 64
@@ -117,24 +119,30 @@ def render_example(call: Call, answer: Answer, *, hint: str, output: OutputType)
     return Example(call.id, render_prompt(hint, call.request), completion, _told(call.response))
 
 
-def observe(pairs: Iterable[tuple[JsonObject, Answer]]) -> AnswerFacts:
+def observe(items: Sequence[Item], min_origins: int = MIN_ORIGINS) -> AnswerFacts:
     """Collect what constrained decoding may rely on.
 
     Args:
-        pairs: Requests of one task's training part with their answers.
+        items: One task's training part.
+        min_origins: Distinct askers whose answers must hold a key of a JSON answer, as it may be a name.
     """
-    keys: dict[str, None] = {}
+    fields = [_fields(item.answer.text) for item in items]
+    keys = dict.fromkeys(key for named in fields for key in named)
+    kept = {key for _, key in shared(items, fields, min_origins)}
     values = copied = 0
-    for request, answer in pairs:
-        payload = payload_of(request)
-        decoded = decode_json(answer.text) if answer.text.lstrip().startswith("{") else None
-        fields = decoded if isinstance(decoded, dict) else {}
-        keys.update(dict.fromkeys(fields))
-        for holder in (fields, *(call.arguments for call in answer.tool_calls)):
+    for item, named in zip(items, fields, strict=True):
+        payload = payload_of(item.call.request)
+        for holder in (named, *(call.arguments for call in item.answer.tool_calls)):
             texts = list(_strings(holder))
             values += len(texts)
             copied += sum(1 for value in texts if value in payload)
-    return AnswerFacts(tuple(keys), copies=values > 0 and copied >= COPIED * values)
+    copies = values > 0 and copied >= COPIED * values
+    return AnswerFacts(tuple(key for key in keys if key in kept), copies=copies)
+
+
+def _fields(text: str) -> JsonObject:
+    decoded = decode_json(text) if text.lstrip().startswith("{") else None
+    return decoded if isinstance(decoded, dict) else {}
 
 
 def constraint_of(request: JsonObject, output: OutputType, facts: AnswerFacts) -> Constraint | None:

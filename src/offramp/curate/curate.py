@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from offramp.core.askers import MIN_ORIGINS
 from offramp.core.dataset import Dataset
 from offramp.core.errors import BadInput
 from offramp.core.render import observe
@@ -26,6 +27,7 @@ def curate(
     *,
     shares: Shares | None = None,
     terms: str = TERMS,
+    min_origins: int = MIN_ORIGINS,
 ) -> Dataset:
     """Filter, split, deduplicate and render the calls of some tasks.
 
@@ -35,6 +37,7 @@ def curate(
         tasks: One task, or the members of a group that one specialist is to serve.
         shares: Shares of the parts.
         terms: Licence and terms, for the card.
+        min_origins: Distinct askers whose answers must hold what constrained decoding may say.
 
     Returns:
         The dataset; no session, no near-duplicate and no time overlap between its parts.
@@ -55,7 +58,7 @@ def curate(
     leakage = find_leakage(parts, repeats)
     require_clean(leakage)
     facts = {
-        task.id: observe((i.call.request, i.answer) for i in parts["train"] if i.task == task.id)
+        task.id: observe([item for item in parts["train"] if item.task == task.id], min_origins)
         for task in tasks
     }
     card = describe(

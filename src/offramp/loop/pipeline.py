@@ -64,14 +64,14 @@ def run_night(
         NotFound: There is no convertible task of that id.
         BadInput: A dataset holds a call that may not be trained on, or the one task has none to learn from.
     """
-    calls, discovery = found
+    discovery = found[1]
     units = [unit for unit in units_of(discovery.tasks) if task is None or _serves(unit, task)]
     if worth is not None:
         units.sort(key=worth, reverse=True)
     if task is not None and not units:
         raise NotFound(_unknown(discovery.tasks, task), hint="`offramp tasks` lists them.")
     started = time.perf_counter()
-    datasets = list(_curated(units, calls, discovery, say))
+    datasets = list(_curated(units, found, workshop.min_origins, say))
     if task is not None and not datasets:
         raise BadInput(f"No call of task {task!r} can be learned from.", hint="`offramp tasks` shows it.")
     stages.timed("curate", started)
@@ -102,12 +102,14 @@ def _admit(store: Store, datasets: Sequence[tuple[Unit, Dataset]]) -> None:
 
 
 def _curated(
-    units: Sequence[Unit], calls: Sequence[Call], discovery: Discovery, say: Say
+    units: Sequence[Unit], found: tuple[Sequence[Call], Discovery], min_origins: int, say: Say
 ) -> Iterator[tuple[Unit, Dataset]]:
     """Curate each unit; one that no call can be learned from does not stop the others."""
+    calls, discovery = found
     for unit in units:
         try:
-            yield unit, curate(calls, discovery.assignment, unit.tasks, shares=SHARES)
+            assignment = discovery.assignment
+            yield unit, curate(calls, assignment, unit.tasks, shares=SHARES, min_origins=min_origins)
         except BadInput as error:
             say(f"{unit.name}: left out: {error.message}")
 

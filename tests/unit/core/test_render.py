@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offramp.core.call import Answer, Call, OutputType, ToolCall
+from offramp.core.dataset import Item
 from offramp.core.model import Constraint, Example, ToolShape
 from offramp.core.render import (
     AnswerFacts,
@@ -151,24 +152,39 @@ def test_images_are_not_text() -> None:
     )
 
 
-def test_values_found_in_nine_of_ten_payloads_are_copied() -> None:
-    def pair(value: str) -> tuple[JsonObject, Answer]:
-        return asked(user("dim the hall")), Answer(tool_calls=(ToolCall("light", {"room": value, "n": 1}),))
+def taught(request: JsonObject, *answers: Answer, origin: str = "") -> list[Item]:
+    calls = [Call(f"{origin}{n}", 0.0, f"{origin}{n}", origin, request, {}) for n in range(len(answers))]
+    example = Example("", "", "")
+    return [Item(call, "t", answer, example, "") for call, answer in zip(calls, answers, strict=True)]
 
-    assert observe([pair("hall")] * 9 + [pair("attic")]) == AnswerFacts(copies=True)
-    assert observe([pair("hall")] * 8 + [pair("attic")] * 2) == AnswerFacts(copies=False)
+
+def test_values_found_in_nine_of_ten_payloads_are_copied() -> None:
+    hall, attic = (
+        Answer(tool_calls=(ToolCall("light", {"room": room, "n": 1}),)) for room in ("hall", "attic")
+    )
+    request = asked(user("dim the hall"))
+    assert observe(taught(request, *[hall] * 9, attic)) == AnswerFacts(copies=True)
+    assert observe(taught(request, *[hall] * 8, *[attic] * 2)) == AnswerFacts(copies=False)
     assert observe([]) == AnswerFacts()
 
 
 def test_values_inside_lists_and_objects_count_as_values() -> None:
     answer = Answer(tool_calls=(ToolCall("light", {"rooms": ["hall", {"name": "attic"}]}),))
-    assert observe([(asked(user("dim hall and attic")), answer)]).copies
-    assert not observe([(asked(user("dim the hall")), answer)]).copies
+    assert observe(taught(asked(user("dim hall and attic")), answer)).copies
+    assert not observe(taught(asked(user("dim the hall")), answer)).copies
 
 
 def test_json_keys_are_observed_in_the_teachers_order() -> None:
-    texts = ['{"b":1,"a":2}', '{"b":1,"c":2}']
-    assert observe((asked(user("x")), Answer(text=text)) for text in texts).keys == ("b", "a", "c")
+    answers = [Answer(text=text) for text in ('{"b":1,"a":2}', '{"b":1,"c":2}')]
+    assert observe(taught(asked(user("x")), *answers), min_origins=1).keys == ("b", "a", "c")
+
+
+def test_a_key_that_one_asker_was_told_is_nobody_elses() -> None:
+    request, plain = asked(user("x")), Answer(text='{"b":1}')
+    items = [item for who in "pqrst" for item in taught(request, plain, origin=who)]
+    items += taught(request, Answer(text='{"b":1,"jane roe":2}'), origin="p")
+    assert observe(items).keys == ("b",)
+    assert observe(items, min_origins=1).keys == ("b", "jane roe")
 
 
 def test_a_tool_call_is_bound_to_the_tools_of_its_request() -> None:
