@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Poisoned:
-    """LoRA whose model gives NaN at some training steps."""
+    """LoRA whose model gives nonsense at some training steps: its logits times a factor."""
 
     options: LoraOptions
     at: frozenset[int]
+    factor: float = math.nan
     steps: int = 0
     name: str = "lora"
     inner: Lora = field(init=False)
@@ -47,7 +48,7 @@ class Poisoned:
         if model.training:
             self.steps += 1
             if self.steps in self.at:
-                output.logits = output.logits * math.nan
+                output.logits = output.logits * self.factor
 
     def write(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         self.inner.write(model, tokenizer, folder)
@@ -94,15 +95,16 @@ def test_without_any_good_weights_the_second_time_is_an_error(toy: Toy, tmp_path
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_rate_that_is_far_too_high_is_caught_before_it_is_nan(toy: Toy, tmp_path: Path) -> None:
-    options = replace(toy.options, epochs=4, batch_tokens=128, matrix_rate=2.0)
+def test_an_exploding_loss_is_caught_before_it_is_nan(toy: Toy, tmp_path: Path) -> None:
+    # The third of five steps is enough, at the first try and at the second.
+    bad = frozenset((4, 5, 6, 10, 11, 12))
+    options = replace(toy.options, epochs=4, batch_tokens=128)
     seen: list[Progress] = []
-    job = Job(
-        Lora(options), Pairs(toy.train, toy.validation), NANO_BASE, tmp_path / "a", options, seen.append
-    )
-    with pytest.raises(EngineError, match="it has been"):
-        fit(job)
-    assert seen[-1].step <= 20
+    method = Poisoned(options, bad, factor=-3.0)
+    with pytest.raises(EngineError, match=r"at step 12: the loss is [\d.]+, it has been"):
+        fit(Job(method, Pairs(toy.train, toy.validation), NANO_BASE, tmp_path / "a", options, seen.append))
+    assert method.steps == 12
+    assert any("at step 6" in progress.line() for progress in seen)
 
 
 def steps_of_one_epoch(toy: Toy) -> int:
