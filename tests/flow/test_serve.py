@@ -230,6 +230,14 @@ async def test_audits_that_disagree_take_the_specialist_out(world: World) -> Non
     assert state.deployments(world.app.store) == []
 
 
+async def test_what_was_rolled_back_may_go_live_again_before_the_next_look(world: World) -> None:
+    deployment = await world.go_live()
+    router = world.backstage.router
+    router._roll_back(router._live[deployment.tasks[0]], "for this test")
+    assert router.idle
+    await world.go_live()
+
+
 async def test_a_rollback_in_the_store_takes_effect(world: World) -> None:
     deployment = await world.go_live()
     state.roll_back(world.app.store, deployment.tasks[0])

@@ -147,6 +147,8 @@ class Backstage:
 
     def _on_rollback(self, specialist: str, reason: str) -> None:
         self._rolled_back[specialist] = reason
+        # No longer what the router has: promoted again before the next look, it is to be deployed anew.
+        self._deployed = [one for one in self._deployed if one.specialist != specialist]
         self._app.store.delete(state.DEPLOYMENT, specialist)
 
     async def _watch(self) -> None:
@@ -176,7 +178,9 @@ class Backstage:
         except EngineError:
             self._failed = (names, time.monotonic())
             raise
-        self._deploy(wanted)
+        # Starting takes seconds, in which audits may have taken something out.
+        wanted = state.deployments(self._app.store)
+        self._deploy([deployment for deployment in wanted if deployment.specialist in self._worker.open])
 
     def _deploy(self, wanted: list[Deployment]) -> None:
         if wanted == self._deployed:
