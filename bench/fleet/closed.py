@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 
-from offramp.simulate.queues import erlang_wait_s, first_come_waits, shared_response_s, shared_responses
+from offramp.plan.queueing import erlang_wait_s, shared_response_s
+from offramp.simulate.queues import first_come_waits, shared_responses
 
 REQUESTS = 1_000_000
 LEAST_PER_SECOND = 100_000

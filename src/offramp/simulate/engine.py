@@ -11,11 +11,11 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from offramp.simulate.speed import HOST_BANDWIDTH
+from offramp.plan.speed import HOST_BANDWIDTH
 
 if TYPE_CHECKING:
     from offramp.core.placement import PlacedEngine
-    from offramp.simulate.speed import Speed
+    from offramp.plan.speed import Speed
 
 BLOCK = 16
 """Tokens of one KV block (vLLM's default)."""

@@ -1,9 +1,8 @@
-"""The light mode: servers instead of engines, for millions of requests, and the closed forms to check it."""
+"""The light mode: servers instead of engines, for millions of requests."""
 
 from __future__ import annotations
 
 import heapq
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,30 +58,3 @@ def shared_responses(at: NDArray[np.float64], service_s: NDArray[np.float64]) ->
         received, leaver = heapq.heappop(present)
         responses[leaver] = now - at[leaver]
     return responses
-
-
-def erlang_c(load: float, servers: int) -> float:
-    """Return the probability that a request waits (M/M/c), by the recursion of Erlang B.
-
-    Args:
-        load: Arrival rate times mean service, in servers; at or above ``servers`` everyone waits.
-        servers: At least 1.
-    """
-    if load >= servers:
-        return 1.0
-    blocked = 1.0
-    for count in range(1, servers + 1):
-        blocked = load * blocked / (count + load * blocked)
-    return blocked / (1 - load / servers * (1 - blocked))
-
-
-def erlang_wait_s(rate: float, service_s: float, servers: int) -> float:
-    """Return the mean wait, seconds, of M/M/c; infinite where it is overloaded."""
-    load = rate * service_s
-    return erlang_c(load, servers) * service_s / (servers - load) if load < servers else math.inf
-
-
-def shared_response_s(rate: float, service_s: float) -> float:
-    """Return the mean response, seconds, of M/G/1 with processor sharing; infinite where it is overloaded."""
-    load = rate * service_s
-    return service_s / (1 - load) if load < 1 else math.inf

@@ -11,8 +11,8 @@ import numpy as np
 
 from offramp.core.errors import BadInput
 from offramp.plan.memory import kv_bytes
+from offramp.plan.speed import speed_of
 from offramp.simulate.engine import Job, SimulatedEngine
-from offramp.simulate.speed import speed_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

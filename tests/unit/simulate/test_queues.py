@@ -5,13 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from offramp.simulate.queues import (
-    erlang_c,
-    erlang_wait_s,
-    first_come_waits,
-    shared_response_s,
-    shared_responses,
-)
+from offramp.plan.queueing import erlang_c, erlang_wait_s, shared_response_s
+from offramp.simulate.queues import first_come_waits, shared_responses
 
 COUNT = 200_000
 

@@ -17,7 +17,7 @@ from offramp.simulate.run import Outcome, Stream, simulate
 
 if TYPE_CHECKING:
     from offramp.core.placement import Placement
-    from offramp.simulate.speed import Speed
+    from offramp.plan.speed import Speed
 
 SHORT = Lengths(prompt=200, completion=40, largest=1000)
 

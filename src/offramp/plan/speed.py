@@ -1,4 +1,4 @@
-"""How long one iteration of an engine takes: the planner's roofline on a share of the devices.
+"""How long one iteration of an engine takes: the roofline on a share of the devices.
 
 A share of the multiprocessors slows prompts more than decoding, which waits for memory. Memory bandwidth is
 partitioned by nothing (but MIG): engines that run at the same moment divide it.
@@ -9,10 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from offramp.core.errors import BadInput
 from offramp.plan.memory import kv_bytes
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from offramp.core.placement import PlacedEngine
     from offramp.plan.devices import Device
     from offramp.plan.shape import ModelShape
@@ -56,8 +60,22 @@ class Speed:
     isolated: bool = False
     slowdown: float = 1.0
 
+    @property
+    def prefill_factor(self) -> float:
+        """Factor on the arithmetic of prompts that the share costs."""
+        return float(self.share**-PREFILL_POWER)
+
+    @property
+    def decode_factor(self) -> float:
+        """Factor on decoding that the share costs."""
+        return max(1.0, DECODE_KNEE / self.share)
+
+    def _crowd(self, neighbours: float) -> float:
+        """Factor on reading memory: an instance has its part of the bandwidth, others divide it."""
+        return 1.0 / self.share if self.isolated else 1.0 + neighbours
+
     def iteration_s(
-        self, *, prefill: int, attended: int, decoding: int, cached: int, neighbours: int = 0
+        self, *, prefill: float, attended: float, decoding: float, cached: float, neighbours: float = 0.0
     ) -> float:
         """Return the seconds of one iteration.
 
@@ -68,14 +86,34 @@ class Speed:
             cached: Tokens that those sequences hold together.
             neighbours: Engines that are in an iteration on the same devices at this moment.
         """
-        share = self.share
-        prefill_factor = float(share**-PREFILL_POWER)
-        decode_factor = max(1.0, DECODE_KNEE / share)
-        crowd = 1 if self.isolated else 1 + neighbours
+        prefill_factor, decode_factor = self.prefill_factor, self.decode_factor
+        crowd = self._crowd(neighbours)
         memory = (self.weights_s + cached * self.kv_s) * max(decode_factor, crowd)
         compute = (prefill * self.prompt_s + attended * self.attention_s) * prefill_factor
         compute += decoding * self.token_s * decode_factor
         return (max(memory, compute) + self.overhead_s) * self.slowdown
+
+    def steps_s(
+        self, batches: NDArray[np.float64], *, context: float, neighbours: float = 0.0
+    ) -> NDArray[np.float64]:
+        """Return the seconds of iterations that only decode.
+
+        Args:
+            batches: Sequences that get one more token, shape ``(n,)``.
+            context: Tokens that each of them holds.
+            neighbours: Engines in an iteration on the same devices, on average.
+        """
+        crowd = self._crowd(neighbours)
+        memory = (self.weights_s + batches * context * self.kv_s) * max(self.decode_factor, crowd)
+        compute = batches * self.token_s * self.decode_factor
+        steps: NDArray[np.float64] = (np.maximum(memory, compute) + self.overhead_s) * self.slowdown
+        return steps
+
+    def prompts_s(self, tokens: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the seconds of arithmetic that prompts add to the iterations that read them, by length."""
+        arithmetic = tokens * self.prompt_s + 0.5 * tokens * tokens * self.attention_s
+        seconds: NDArray[np.float64] = arithmetic * self.prefill_factor * self.slowdown
+        return seconds
 
 
 def speed_of(engine: PlacedEngine, shape: ModelShape, device: Device, *, isolated: bool = False) -> Speed:
@@ -90,11 +128,42 @@ def speed_of(engine: PlacedEngine, shape: ModelShape, device: Device, *, isolate
     Raises:
         BadInput: It runs on a number of devices that nobody measured the loss of.
     """
-    degree = len(engine.slices)
+    return roofline(
+        shape,
+        device,
+        share=min(part.share for part in engine.slices),
+        degree=len(engine.slices),
+        adapters=bool(engine.adapters),
+        isolated=isolated,
+    )
+
+
+def roofline(
+    shape: ModelShape,
+    device: Device,
+    *,
+    share: float = 1.0,
+    degree: int = 1,
+    adapters: bool = False,
+    isolated: bool = False,
+) -> Speed:
+    """Return the speed of a base by a device's peaks.
+
+    Args:
+        shape: The base.
+        device: The type of device.
+        share: Share of its compute.
+        degree: Devices in tensor parallel.
+        adapters: Whether requests go through adapters.
+        isolated: Whether its bandwidth is its own too (MIG).
+
+    Raises:
+        BadInput: Nobody measured the loss of that many devices.
+    """
     if degree not in PARALLEL_LOSS:
         raise BadInput(
-            f"Engine {engine.name!r} is on {degree} devices; "
-            f"simulated are {', '.join(map(str, PARALLEL_LOSS))}."
+            f"An engine of {shape.name!r} is on {degree} devices; "
+            f"known is what {', '.join(map(str, PARALLEL_LOSS))} lose."
         )
     loss = PARALLEL_LOSS[degree] / degree
     bandwidth = device.bandwidth * device.memory_efficiency
@@ -106,7 +175,7 @@ def speed_of(engine: PlacedEngine, shape: ModelShape, device: Device, *, isolate
         token_s=2 * shape.active_params / flops * loss,
         attention_s=4 * shape.layers * shape.heads * shape.head_dim / flops * loss,
         overhead_s=device.step_overhead_s,
-        share=min(part.share for part in engine.slices),
+        share=share,
         isolated=isolated,
-        slowdown=device.adapter_slowdown if engine.adapters else 1.0,
+        slowdown=device.adapter_slowdown if adapters else 1.0,
     )
