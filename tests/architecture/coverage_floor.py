@@ -24,6 +24,7 @@ FLOORS = {
     "redact": 95.0,
     "report": 95.0,
     "route": 97.0,
+    "schedule": 97.0,
     "select": 99.0,
     "simulate": 95.0,
     "telemetry": 95.0,

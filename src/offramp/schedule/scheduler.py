@@ -1,0 +1,333 @@
+"""The dispatcher: takes requests, tells which goes where, and follows each to its one end.
+
+Every method takes the time and returns what follows from the event: requests that go to an engine now, and
+requests that are refused. A slot stays empty only where the first call of every class has to wait for its
+adapter, or is too long for a slot that is kept for another class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from offramp.core.errors import BadInput
+from offramp.schedule.request import CallClass, Dispatch, Reason, Refused
+from offramp.schedule.rules import Rules
+from offramp.schedule.slots import Slots
+from offramp.schedule.waiting import Entry, Line, Tenants
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from offramp.schedule.request import Event, Request
+    from offramp.schedule.rules import EngineSpec
+
+_KINDS = tuple(CallClass)
+_NEVER = float("inf")
+
+
+@dataclass(slots=True)
+class ClassCounts:
+    """What happened to the requests of one class.
+
+    Attributes:
+        offered: Arrived.
+        dispatched: Given to an engine.
+        completed: Answered.
+        cancelled: Taken back, waiting or not.
+        full: Refused because too many waited.
+        late: Refused because of their deadline.
+        wait_s: Seconds that the dispatched ones waited, summed.
+        lent_s: Seconds that they held lent slots.
+    """
+
+    offered: int = 0
+    dispatched: int = 0
+    completed: int = 0
+    cancelled: int = 0
+    full: int = 0
+    late: int = 0
+    wait_s: float = 0.0
+    lent_s: float = 0.0
+
+
+class Scheduler:
+    """Requests in front of engines.
+
+    Args:
+        engines: The engines; their order decides between equal ones.
+        rules: What classes are promised.
+
+    Raises:
+        BadInput: Two engines have one name.
+
+    Attributes:
+        rules: What classes are promised.
+        counts: What happened, by class.
+    """
+
+    def __init__(self, engines: Iterable[EngineSpec], rules: Rules | None = None) -> None:
+        self.rules = rules or Rules()
+        specs = list(engines)
+        self._slots = [Slots(spec, self.rules) for spec in specs]
+        self._number = {spec.name: number for number, spec in enumerate(specs)}
+        if len(self._number) != len(specs):
+            raise BadInput(f"Two engines have one name: {', '.join(sorted(spec.name for spec in specs))}.")
+        serving: dict[str, list[int]] = {}
+        for number, spec in enumerate(specs):
+            for model in sorted(spec.models | spec.adapters):
+                serving.setdefault(model, []).append(number)
+        self._serving = {model: tuple(numbers) for model, numbers in serving.items()}
+        self._lines: dict[tuple[CallClass, str], Line] = {}
+        self._of_model: dict[str, list[Line]] = {}
+        self._tenants = [Tenants(self.rules.fair_tokens) for _ in _KINDS]
+        self._strict = [self.rules.classes[kind].strict for kind in _KINDS]
+        self._limits = [self.rules.classes[kind].queue for kind in _KINDS]
+        self._entries: dict[int | str, tuple[Entry, int]] = {}
+        self._latest: list[tuple[float, int, Entry]] = []
+        self._dry: dict[str, Slots] = {}
+        self._order = 0
+        self._queued = [0] * len(_KINDS)
+        self._queued_s = [0.0] * len(_KINDS)
+        self.counts = {kind: ClassCounts() for kind in _KINDS}
+
+    @property
+    def models(self) -> frozenset[str]:
+        """What may be asked for."""
+        return frozenset(self._serving)
+
+    @property
+    def engines(self) -> tuple[Slots, ...]:
+        """The engines as they stand."""
+        return tuple(self._slots)
+
+    def queued(self, kind: CallClass) -> int:
+        """Return how many requests of a class wait."""
+        return self._queued[kind]
+
+    def in_flight(self, engine: str) -> int:
+        """Return how many slots of an engine are held."""
+        slots = self._slots[self._number[engine]]
+        return slots.spec.slots - slots.free
+
+    def next_expiry(self) -> float:
+        """Return when the next waiting request becomes too late; infinity where none can."""
+        latest = self._latest
+        while latest and not latest[0][2].waits:
+            heappop(latest)
+        return latest[0][0] if latest else _NEVER
+
+    def wait_s(self, kind: CallClass) -> float:
+        """Return roughly how long a request that comes now would wait: its class's queue at its share."""
+        queued = self._queued_s[kind]
+        if not queued:
+            return 0.0
+        others = sum(
+            rule.weight for one, rule in self.rules.classes.items() if one != kind and self._queued[one]
+        )
+        first = not any(self._queued[one] for one in _KINDS[:kind])
+        share = 1.0 - others if first else self.rules.classes[kind].weight
+        return queued / (share * len(self._slots))
+
+    def offer(self, request: Request, now: float) -> list[Event]:
+        """Take a request.
+
+        Raises:
+            BadInput: No engine serves its model, or one of its id has not ended.
+        """
+        kind = request.kind
+        line = self._lines.get((kind, request.model)) or self._line(kind, request.model)
+        if request.id in self._entries:
+            raise BadInput(f"A request {request.id!r} is under way; ids are unique until they end.")
+        events: list[Event] = []
+        if self._latest and self._latest[0][0] < now:
+            self._expire(now, events)
+        counts = self.counts[kind]
+        counts.offered += 1
+        latest = request.deadline - request.service_s * line.ratio if self._strict[kind] else _NEVER
+        if latest < now:
+            counts.late += 1
+            events.append(Refused(request, Reason.LATE, self._retry_after(kind)))
+            return events
+        if self._queued[kind] >= self._limits[kind] and (line.waiting or not self._has_free(line)):
+            counts.full += 1
+            events.append(Refused(request, Reason.FULL, self._retry_after(kind)))
+            return events
+        order = self._order = self._order + 1
+        entry = Entry(request, order, line, self._tenants[kind].join(request.tenant))
+        self._entries[request.id] = (entry, -1)
+        self._queued[kind] += 1
+        self._queued_s[kind] += entry.device_s
+        if latest != _NEVER:
+            heappush(self._latest, (latest, order, entry))
+        if line.push(entry):
+            for number in line.engines:
+                self._slots[number].note(line)
+        self._feed_line(line, now, events)
+        if self._dry:
+            self._settle(now, events)
+        return events
+
+    def complete(
+        self,
+        id: int | str,  # noqa: A002
+        now: float,
+        *,
+        device_s: float | None = None,
+        tokens: float | None = None,
+    ) -> list[Event]:
+        """Take note that an engine answered a request.
+
+        Args:
+            id: The request's.
+            now: The time.
+            device_s: What it cost; as much more or less as it took longer or shorter where not given.
+            tokens: What its tenant is to be charged; as predicted where not given.
+
+        Raises:
+            BadInput: No engine has a request of that id.
+        """
+        entry, number = self._entries.get(id) or (None, -1)
+        if entry is None or number < 0:
+            raise BadInput(f"No engine has a request {id!r}: it ended, waits, or was never offered.")
+        took = now - entry.at
+        ratio = took / entry.request.service_s if entry.request.service_s > 0.0 else 1.0
+        entry.line.learn(ratio)
+        cost = entry.request.device_s * ratio if device_s is None else device_s
+        if tokens is not None:
+            self._tenants[entry.line.kind].correct(entry.tenant, tokens - entry.request.tokens)
+        self.counts[entry.line.kind].completed += 1
+        return self._end(entry, number, now, cost)
+
+    def cancel(self, id: int | str, now: float) -> list[Event]:  # noqa: A002
+        """Take a request back, waiting or not: its client is gone, or its engine failed.
+
+        Raises:
+            BadInput: There is no request of that id.
+        """
+        entry, number = self._entries.get(id) or (None, -1)
+        if entry is None:
+            raise BadInput(f"There is no request {id!r}: it ended, or was never offered.")
+        self.counts[entry.line.kind].cancelled += 1
+        if number >= 0:
+            return self._end(entry, number, now, entry.device_s)
+        events: list[Event] = []
+        self._leave(entry)
+        del self._entries[id]
+        self._gap(entry.line, now, events)
+        return events
+
+    def expire(self, now: float) -> list[Event]:
+        """Refuse waiting requests that cannot be answered before their deadline any more."""
+        events: list[Event] = []
+        self._expire(now, events)
+        return events
+
+    def _line(self, kind: CallClass, model: str) -> Line:
+        engines = self._serving.get(model)
+        if engines is None:
+            raise BadInput(f"No engine serves {model!r}; served are {', '.join(sorted(self._serving))}.")
+        line = self._lines[kind, model] = Line(kind, model, engines)
+        self._of_model.setdefault(model, []).append(line)
+        return line
+
+    def _has_free(self, line: Line) -> bool:
+        return any(self._slots[number].free for number in line.engines)
+
+    def _feed_line(self, line: Line, now: float, events: list[Event]) -> None:
+        """Feed the engines that serve a line: those that have its model first, then the emptiest."""
+        if len(line.engines) == 1:
+            slots = self._slots[line.engines[0]]
+            if slots.free:
+                self._feed(slots, now, events)
+            return
+        free = [self._slots[number] for number in line.engines if self._slots[number].free]
+        if len(free) > 1:
+            model = line.model
+            free.sort(key=lambda slots: (not slots.has(model), -slots.free))
+        for slots in free:
+            self._feed(slots, now, events)
+
+    def _feed(self, slots: Slots, now: float, events: list[Event]) -> None:
+        """Fill an engine's free slots as far as anything may go there."""
+        while slots.free and (choice := slots.choose()) is not None:
+            entry = choice.entry
+            request, kind = entry.request, entry.line.kind
+            self._leave(entry)
+            self._tenants[kind].serve(entry.tenant, request.tokens)
+            entry.at = now
+            loads, evicts = slots.take(choice)
+            self._entries[request.id] = (entry, self._number[slots.spec.name])
+            if loads:
+                self._note(slots, request.model)
+                self._note(slots, evicts)
+            counts = self.counts[kind]
+            counts.dispatched += 1
+            counts.wait_s += now - request.arrived
+            surplus = choice.account == slots.accounts.surplus
+            events.append(Dispatch(request, slots.spec.name, surplus, choice.lent, loads, evicts))
+        if slots.draining is not None:
+            self._dry[slots.spec.name] = slots
+
+    def _settle(self, now: float, events: list[Event]) -> None:
+        """Use an adapter that runs dry again where the one it makes room for is there, or not asked for."""
+        for name, slots in list(self._dry.items()):
+            if slots.draining is not None:
+                if not slots.has(slots.wanted) and any(one.waiting for one in self._of_model[slots.wanted]):
+                    continue
+                self._note(slots, slots.keep())
+            del self._dry[name]
+            self._feed(slots, now, events)
+
+    def _note(self, slots: Slots, model: str | None) -> None:
+        """Tell an engine that a model came, went, or may be asked for again."""
+        for line in self._of_model.get(model or "", ()):
+            if line.waiting:
+                slots.note(line)
+
+    def _end(self, entry: Entry, number: int, now: float, cost: float) -> list[Event]:
+        events: list[Event] = []
+        if self._latest and self._latest[0][0] < now:
+            self._expire(now, events)
+        slots = self._slots[number]
+        del self._entries[entry.request.id]
+        slots.accounts.correct(entry.account, cost - entry.device_s)
+        if entry.lent:
+            self.counts[entry.line.kind].lent_s += now - entry.at
+        self._note(slots, slots.give_back(entry))
+        self._feed(slots, now, events)
+        if self._dry:
+            self._settle(now, events)
+        return events
+
+    def _leave(self, entry: Entry) -> None:
+        kind = entry.line.kind
+        entry.line.leave(entry)
+        self._queued[kind] -= 1
+        # Sums of floats drift: an empty queue is none.
+        self._queued_s[kind] = self._queued_s[kind] - entry.device_s if self._queued[kind] else 0.0
+
+    def _expire(self, now: float, events: list[Event]) -> None:
+        latest = self._latest
+        touched: dict[Line, None] = {}
+        while latest and latest[0][0] < now:
+            entry = heappop(latest)[2]
+            if entry.waits:
+                kind = entry.line.kind
+                self._leave(entry)
+                del self._entries[entry.request.id]
+                self.counts[kind].late += 1
+                events.append(Refused(entry.request, Reason.LATE, self._retry_after(kind)))
+                touched[entry.line] = None
+        for line in touched:
+            self._gap(line, now, events)
+
+    def _gap(self, line: Line, now: float, events: list[Event]) -> None:
+        """A request that left may have stood before others, or claimed a slot that can be lent now."""
+        self._feed_line(line, now, events)
+        if self._dry:
+            self._settle(now, events)
+
+    def _retry_after(self, kind: CallClass) -> float:
+        return max(self.wait_s(kind), self.rules.lend_s)
