@@ -8,10 +8,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from offramp.certify.agreement import agree, measurable
+from offramp.certify.agreement import agree
 from offramp.core.call import Answer, Call, OutputType, Usage, answer_of
 from offramp.core.dataset import Item
 from offramp.core.json import canonical
+from offramp.core.measure import default_of
 from offramp.core.model import Example
 from offramp.core.render import payload_of
 from offramp.curate.dedupe import near_key
@@ -151,7 +152,7 @@ class Traffic:
         if answer is None:
             return False
         output = self.outputs[row.task]
-        if measurable(output):
+        if default_of(output) is not None:
             return agree(output, answer, row.answer)
         return class_of(answer) == class_of(row.answer)
 

@@ -10,9 +10,10 @@ import pytest
 
 from offramp.app.decisions import decisions
 from offramp.app.summary import summarise
-from offramp.certify.agreement import Measure
 from offramp.config import CertifySettings, Settings
+from offramp.core.call import OutputType
 from offramp.core.errors import BadInput, NotFound
+from offramp.core.measure import Measure, Measures
 from offramp.loop import state
 from offramp.loop.ladder import Workshop
 from offramp.loop.night import Goal
@@ -68,6 +69,7 @@ class World:
     said: list[str] = field(default_factory=list)
     engines: int = 0
     kinds: tuple[str, ...] = KINDS
+    measures: Measures = field(default_factory=Measures)
 
     def record(self, *kinds: str, sessions: int = SESSIONS, seed: int = 0, first: int = 0) -> None:
         agent = Agent(seed)
@@ -80,7 +82,7 @@ class World:
 
     def night(self, *, task: str | None = None, goal: Goal | None = None) -> list[Conversion]:
         stages = Stages()
-        found = find_tasks(self.store, stages, self.said.append)
+        found = find_tasks(self.store, stages, self.said.append, measures=self.measures)
         workshop = Workshop(
             self.folder, HashEmbedder(), self.engine, self.training, "nano", lambda: 7.0, self.kinds
         )
@@ -110,7 +112,7 @@ def test_a_label_task_is_certified_and_goes_live(world: World) -> None:
     assert conversion.certificate is not None
     assert conversion.certificate.risk_upper <= ALPHA
     assert conversion.certificate.delta == pytest.approx(DELTA / 2)
-    assert conversion.certificate.measure == Measure.LABEL
+    assert conversion.certificate.measure == Measure.LABEL.wording
     (deployment,) = state.promote(world.store)
     assert state.deployments(world.store) == [deployment]
     assert deployment.specialist == conversion.specialist
@@ -188,6 +190,55 @@ def test_free_text_is_no_unit_at_all(world: World) -> None:
     verse = next(task for task in state.load_tasks(world.store) if not task.convertible)
     with pytest.raises(NotFound, match="not convertible: Free text"):
         world.night(task=verse.id)
+
+
+def shouting(calls: list[Call]) -> list[Call]:
+    """Many an answer's arguments come in capitals: the teacher's whim, which nothing predicts."""
+    for number, call in enumerate(calls):
+        function = call.response["choices"][0]["message"]["tool_calls"][0]["function"]
+        if number % 7 in {0, 2, 5}:
+            title = json.loads(function["arguments"])["title"]
+            function["arguments"] = json.dumps({"title": title.upper()})
+    return calls
+
+
+def test_what_only_the_loose_measure_calls_the_same_is_certified_only_under_it(world: World) -> None:
+    agent = Agent(0)
+    world.kinds = ("lora",)
+    world.store.append(shouting(calls_of([agent.play() for _ in range(SESSIONS)])))
+    (strict,) = world.night()
+    assert not strict.certified
+    world.measures = Measures(forms={OutputType.TOOL_CALL: Measure.TOOLS_LOOSE})
+    (loose,) = world.night()
+    assert loose.certificate is not None
+    assert loose.certified
+    assert loose.certificate.measure == Measure.TOOLS_LOOSE.wording
+    assert loose.fields == {}
+    # Confidence and threshold are of one measure: another one is another specialist.
+    assert world.training.runs == 2
+    with pytest.raises(NotFound, match="up to punctuation and defaults; the settings compare"):
+        state.promote(world.store, loose.unit.tasks[0].id)
+    (deployment,) = state.promote(world.store, measures=world.measures)
+    assert deployment.measure == Measure.TOOLS_LOOSE.wording
+
+
+def test_free_text_is_certified_as_normalised_text_where_that_was_chosen(world: World) -> None:
+    agent = Agent(0)
+    pairs = []
+    for number in range(SESSIONS):
+        request, response = agent.route()
+        team = response["choices"][0]["message"]["content"]
+        answer = f"Thank you for writing to us. Our {team} team takes care of this and answers within a day"
+        pairs.append((request, say(answer + (" !" if number % 3 else "."))))
+    world.kinds = ("classifier",)
+    world.store.append(calls_of(pairs))
+    assert world.night() == []
+    world.measures = Measures(forms={OutputType.TEXT: Measure.TEXT})
+    (conversion,) = world.night()
+    assert conversion.unit.output is OutputType.TEXT
+    assert conversion.certificate is not None
+    assert conversion.certified
+    assert conversion.certificate.measure == Measure.TEXT.wording
 
 
 def test_a_group_defers_the_member_that_guesses(world: World) -> None:

@@ -20,9 +20,10 @@ from offramp.app.serving import Backstage, command_of
 from offramp.app.specialists import LiveSpecialists
 from offramp.app.watch import AUDIT
 from offramp.config import CertifySettings, GatewaySettings, RecordSettings, Settings
-from offramp.core.call import answer_of
+from offramp.core.call import OutputType, answer_of
 from offramp.core.deployment import Deployment
 from offramp.core.errors import EngineError, WrongKey
+from offramp.core.measure import Measure, Measures
 from offramp.engine.worker import Question
 from offramp.gateway.app import Gateway
 from offramp.loop import state
@@ -236,6 +237,19 @@ async def test_what_was_rolled_back_may_go_live_again_before_the_next_look(world
     router._roll_back(router._live[deployment.tasks[0]], "for this test")
     assert router.idle
     await world.go_live()
+
+
+async def test_what_was_certified_in_another_sense_than_the_settings_now_is_taken_out(world: World) -> None:
+    kept = world.app.settings
+    world.app.settings = replace(kept, measures=Measures(forms={OutputType.LABEL: Measure.TEXT}))
+    (deployment,) = state.promote(world.app.store)
+    certified = f"certified for agreement as {Measure.LABEL.wording}"
+    await world.until(
+        lambda: certified in world.backstage.status()["rolled_back"].get(deployment.specialist, "")
+    )
+    world.app.settings = kept
+    assert world.backstage.router.idle
+    assert state.deployments(world.app.store) == []
 
 
 async def test_a_rollback_in_the_store_takes_effect(world: World) -> None:

@@ -120,7 +120,15 @@ class _Scan:
         calls, broken = self._read()
         facts = self._facts(calls, broken)
         prices = prices_of(self._app.settings)
-        found = find_in(calls, self._app.store, self._stages, self._say, days=facts.days, prices=prices)
+        found = find_in(
+            calls,
+            self._app.store,
+            self._stages,
+            self._say,
+            days=facts.days,
+            prices=prices,
+            measures=self._app.settings.measures,
+        )
         able = any(task.convertible for task in found[1].tasks)
         if able and not self._wanted.quick:
             self._convert(*found)

@@ -15,10 +15,10 @@ from offramp.app.sessions import FirstOfSession
 from offramp.app.teacher import open_teacher
 from offramp.app.worker_process import WorkerProcess
 from offramp.certify.agreement import agree
-from offramp.core.call import OutputType
 from offramp.core.errors import EngineError
 from offramp.discover.assign import Assigner
 from offramp.loop import state
+from offramp.loop.staleness import compared, why_stale
 from offramp.record.folder import ring_folders
 from offramp.record.journal import Journal
 from offramp.record.tap import Tap
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from offramp.app.build import App
-    from offramp.core.call import Answer
+    from offramp.core.call import Answer, OutputType
     from offramp.core.deployment import Deployment
     from offramp.core.json import JsonObject
+    from offramp.core.measure import Measure
 
 log = logging.getLogger("offramp.app")
 
@@ -66,7 +67,7 @@ class Backstage:
         self.guard = guard_of(app)
         self.tap = Tap(command(app, "recorder"), lambda: _journal(app))
         self._assigner: Assigner | None = None
-        self._outputs: dict[str, OutputType] = {}
+        self._compared: dict[str, tuple[OutputType, Measure | None]] = {}
         self._worker = WorkerProcess([*command(app, "worker"), "--base", settings.train.base])
         self._deployed: list[Deployment] = []
         self._failed: tuple[set[str], float] = (set(), 0.0)
@@ -142,8 +143,9 @@ class Backstage:
     def _assign(self, request: JsonObject) -> str | None:
         return None if self._assigner is None else self._assigner.assign(request)
 
-    def _agree(self, task: str, ours: Answer, theirs: Answer) -> bool:
-        return agree(self._outputs.get(task, OutputType.TEXT), ours, theirs)
+    def _agree(self, task: str, request: JsonObject, ours: Answer, theirs: Answer) -> bool:
+        output, measure = self._compared[task]
+        return agree(output, ours, theirs, request, measure=measure)
 
     def _on_rollback(self, specialist: str, reason: str) -> None:
         self._rolled_back[specialist] = reason
@@ -163,7 +165,7 @@ class Backstage:
 
     async def _refresh(self) -> None:
         """Make what is live what the store says; a new worker is ready before the old one goes."""
-        wanted = state.deployments(self._app.store)
+        wanted = self._wanted()
         names = {deployment.specialist for deployment in wanted}
         if names <= self._worker.open:
             self._deploy(wanted)
@@ -179,13 +181,34 @@ class Backstage:
             self._failed = (names, time.monotonic())
             raise
         # Starting takes seconds, in which audits may have taken something out.
-        wanted = state.deployments(self._app.store)
+        wanted = self._wanted()
         self._deploy([deployment for deployment in wanted if deployment.specialist in self._worker.open])
+
+    def _wanted(self) -> list[Deployment]:
+        """Read what is to be live; what was certified in another sense than the settings' now goes out."""
+        wanted = state.deployments(self._app.store)
+        if wanted == self._deployed:
+            return wanted
+        tasks = {task.id: task for task in state.load_tasks(self._app.store)}
+        fresh = []
+        for deployment in wanted:
+            if reason := why_stale(deployment, tasks, self._app.settings.measures):
+                log.warning("Rolled back %s: %s", deployment.specialist, reason)
+                self._on_rollback(deployment.specialist, reason)
+            else:
+                fresh.append(deployment)
+        return fresh
 
     def _deploy(self, wanted: list[Deployment]) -> None:
         if wanted == self._deployed:
             return
-        self._outputs = {task.id: task.output for task in state.load_tasks(self._app.store)}
+        tasks, measures = state.load_tasks(self._app.store), self._app.settings.measures
+        by_id = {task.id: task for task in tasks}
+        self._compared = {
+            task: sense
+            for deployment in wanted
+            for task, sense in compared(deployment, by_id, measures).items()
+        }
         rules = state.load_assigner(self._app.store)
         self._assigner = Assigner.from_dict(rules) if rules else None
         self.router.deploy(wanted)

@@ -212,6 +212,7 @@ def _proof(
         "calls_needed": member["calls_needed"] if group else certificate["calls_needed"],
         "reason": certificate["reason"],
         "unit": certificate["unit"],
+        "measure": certificate.get("measure", ""),
     }
     if unseen is None:
         proof["coverage"] = member["answered"] / member["n"] if live and member["n"] else 0.0

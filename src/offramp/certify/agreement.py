@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import enum
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from offramp.certify import normal
 from offramp.certify.defaults import defaults_of
 from offramp.core.call import Answer, OutputType, ToolCall, decode_json
 from offramp.core.json import canonical
+from offramp.core.measure import Measure, default_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from offramp.core.json import JsonObject
-
-
-class Measure(enum.StrEnum):
-    """A sense in which two answers are the same; the value is the wording in the certificate."""
-
-    LABEL = "label, whatever its case, white space and enclosing quotes"
-    JSON = "JSON, as a value"
-    TOOLS = "tool calls, in any order"
-    TOOLS_IN_ORDER = "tool calls, in order"
-    TOOLS_LOOSE = "tool calls, in any order, up to punctuation and defaults"
-    TEXT = "text, whatever its case, white space and punctuation"
-
-
-_DEFAULTS: Final = {
-    OutputType.LABEL: Measure.LABEL,
-    OutputType.JSON: Measure.JSON,
-    OutputType.TOOL_CALL: Measure.TOOLS,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +32,28 @@ class Difference:
     kind: str
 
 
-def measurable(output: OutputType) -> bool:
-    """Tell whether agreement on this form of output can be decided without a judge.
-
-    Free text and errors cannot: nothing about them is certified.
-    """
-    return output in _DEFAULTS
-
-
-def measure_of(output: OutputType) -> Measure | None:
-    """Return the measure that a form of output has unless another is asked for; None: not measurable."""
-    return _DEFAULTS.get(output)
-
-
-def agree(output: OutputType, ours: Answer, teacher: Answer) -> bool:
-    """Decide by the form's own measure whether our answer is the teacher's, see ``same``.
+def agree(
+    output: OutputType,
+    ours: Answer,
+    teacher: Answer,
+    request: JsonObject | None = None,
+    *,
+    measure: Measure | None = None,
+) -> bool:
+    """Decide whether our answer is the teacher's, see ``same``.
 
     Args:
         output: Form of the task's answers.
         ours: The specialist's answer.
         teacher: The teacher's answer.
+        request: The request.
+        measure: In which sense; the form's own where not given.
 
     Returns:
-        True where they agree; always False where the form is not measurable.
+        True where they agree; always False where the form has no measure and none is given.
     """
-    measure = measure_of(output)
-    return measure is not None and same(measure, ours, teacher)
+    measure = measure or default_of(output)
+    return measure is not None and same(measure, ours, teacher, request)
 
 
 def same(measure: Measure, ours: Answer, teacher: Answer, request: JsonObject | None = None) -> bool:
@@ -100,19 +80,27 @@ def same(measure: Measure, ours: Answer, teacher: Answer, request: JsonObject | 
         return False
 
 
-def differences(output: OutputType, ours: Answer, teacher: Answer) -> tuple[Difference, ...]:
-    """Tell where an answer is not the teacher's, field by field; empty where they agree.
+def differences(
+    output: OutputType,
+    ours: Answer,
+    teacher: Answer,
+    request: JsonObject | None = None,
+    *,
+    measure: Measure | None = None,
+) -> tuple[Difference, ...]:
+    """Tell where an answer is not the teacher's, field by field; empty where they agree, see ``agree``.
 
     Tool calls of the same name are compared in turn. Whatever is no usable answer of the form, and labels
-    and text, differ as a whole.
+    and text, differ as a whole, and so do calls that differ in their order alone.
     """
-    if agree(output, ours, teacher):
+    if agree(output, ours, teacher, request, measure=measure):
         return ()
+    loose = measure is Measure.TOOLS_LOOSE
     try:
         if output is OutputType.JSON and not (ours.tool_calls or teacher.tool_calls):
             found = _fields(normal.whole(json.loads(ours.text)), normal.whole(json.loads(teacher.text)), "")
         elif output is OutputType.TOOL_CALL and ours.tool_calls and teacher.tool_calls:
-            found = _tools(ours.tool_calls, teacher.tool_calls)
+            found = _tools(*(_arguments(calls.tool_calls, request, loose=loose) for calls in (ours, teacher)))
         else:
             found = []
     except (ValueError, RecursionError):
@@ -149,8 +137,13 @@ def _strict(call: ToolCall) -> str:
 
 
 def _loose(call: ToolCall, defaults: dict[str, JsonObject]) -> str:
-    given = {**defaults.get(call.name, {}), **call.arguments}
-    return canonical([call.name, normal.loose_values(given)])
+    return canonical([call.name, _given(call, defaults)])
+
+
+def _given(call: ToolCall, defaults: dict[str, JsonObject]) -> JsonObject:
+    """The arguments of a call in loose form, with the defaults of those that were left out."""
+    given: JsonObject = normal.loose_values({**defaults.get(call.name, {}), **call.arguments})
+    return given
 
 
 def _label_key(text: str) -> str:
@@ -170,13 +163,20 @@ def _label_key(text: str) -> str:
     return label
 
 
-def _tools(ours: tuple[ToolCall, ...], teacher: tuple[ToolCall, ...]) -> list[Difference]:
+def _arguments(
+    calls: Iterable[ToolCall], request: JsonObject | None, *, loose: bool
+) -> list[tuple[str, JsonObject]]:
+    defaults = defaults_of(request) if loose and request is not None else {}
+    return [(call.name, _given(call, defaults) if loose else normal.whole(call.arguments)) for call in calls]
+
+
+def _tools(
+    ours: Sequence[tuple[str, JsonObject]], teacher: Sequence[tuple[str, JsonObject]]
+) -> list[Difference]:
     """Compare calls of the same name in turn, and say which have no counterpart."""
     found = []
-    for name in dict.fromkeys(call.name for call in (*teacher, *ours)):
-        mine, theirs = (
-            [normal.whole(call.arguments) for call in calls if call.name == name] for calls in (ours, teacher)
-        )
+    for name in dict.fromkeys(name for name, _ in (*teacher, *ours)):
+        mine, theirs = ([given for own, given in calls if own == name] for calls in (ours, teacher))
         found += [Difference(f"/{name}", "missing")] * (len(theirs) - len(mine))
         found += [Difference(f"/{name}", "extra")] * (len(mine) - len(theirs))
         for here, there in zip(mine, theirs, strict=False):

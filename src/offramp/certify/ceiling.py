@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from offramp.certify.bounds import attainable_alpha
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from offramp.certify.terms import Terms
-    from offramp.core.call import Answer
+
+T = TypeVar("T")
 
 LEAST: Final = 20
 """Repeated requests from which on a self-agreement counts as known."""
@@ -36,9 +37,7 @@ class SelfAgreement:
         return self.requests >= LEAST
 
 
-def self_agreement(
-    repeated: Iterable[Sequence[Answer]], same: Callable[[Answer, Answer], bool]
-) -> SelfAgreement:
+def self_agreement(repeated: Iterable[Sequence[T]], same: Callable[[T, T], bool]) -> SelfAgreement:
     """Measure the teacher's agreement with itself.
 
     Use answers to train and validation calls: what is to be promised is fixed before calibration calls
@@ -46,7 +45,7 @@ def self_agreement(
 
     Args:
         repeated: The answers to each request; those asked once say nothing and are left out.
-        same: The task's own measure.
+        same: Decides by the task's measure.
     """
     shares = []
     for answers in repeated:

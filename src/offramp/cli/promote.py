@@ -23,7 +23,9 @@ def command(ctx: click.Context, task: str | None, *, as_json: bool) -> None:
     """
     app = build(options.settings_of(ctx), existing=True)
     try:
-        deployed = state.promote(app.store, task)
+        measures = app.settings.measures
+        deployed = state.promote(app.store, task, measures=measures)
+        stale = state.stale_certificates(app.store, measures)
         audit_of(app).write(Action.PROMOTE, task or "all")
     finally:
         app.close()
@@ -35,5 +37,7 @@ def command(ctx: click.Context, task: str | None, *, as_json: bool) -> None:
             f"{deployment.specialist} answers {len(deployment.tasks)} task(s) at confidence "
             f"{deployment.threshold:.3f} or more."
         )
-    if not deployed:
+    for specialist, reason in stale.items():
+        click.echo(f"{specialist} did not go live: {reason}. `offramp convert` certifies it anew.")
+    if not deployed and not stale:
         click.echo("Nothing is certified, so nothing went live. `offramp convert` certifies.")

@@ -28,11 +28,12 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         tasks = state.load_tasks(store)
         recording = recording_of(app)
         retrain = state.marked_for_retraining(store)
+        stale = state.stale_certificates(store, app.settings.measures)
     finally:
         app.close()
     if as_json:
         facts = {"calls": calls, "tasks": len(tasks), "live": live}
-        echo_json({**facts, "recording": recording, "retrain": retrain})
+        echo_json({**facts, "recording": recording, "retrain": retrain, "stale": stale})
         return
     if alarm := alarm_of(recording):
         click.echo(f"ALARM: {alarm}", err=True)
@@ -43,6 +44,9 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
             f"certified risk {found['alpha']:.1%}; {found['audited']} audits, "
             f"{found['disagreements']} disagreed, "
             f"live risk {found['risk_low']:.1%} to {found['risk_high']:.1%}"
+            + (f"; compared as {found['measure']}" if found["measure"] else "")
         )
+    for specialist, reason in stale.items():
+        click.echo(f"{specialist} is not promoted any more: {reason}")
     for specialist, reason in retrain.items():
         click.echo(f"{specialist} has to be trained again: {reason}")

@@ -26,7 +26,9 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     app = build(options.settings_of(ctx), existing=True)
     try:
         store, prices = reading(app, "tasks"), prices_of(app.settings)
-        _, discovery = find_tasks(store, Stages(), lambda _: None, prices=prices)
+        _, discovery = find_tasks(
+            store, Stages(), options.progress_line(), prices=prices, measures=app.settings.measures
+        )
     finally:
         app.close()
     if as_json:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from offramp.core.askers import MIN_ORIGINS
+from offramp.core.call import OutputType
 from offramp.core.errors import BadSetting
+from offramp.core.measure import FITTING, Measure, Measures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -183,6 +185,8 @@ class Settings:
     Attributes:
         home: Folder of the store, its key, and the specialists.
         file: The file that was named to read them from, for processes started with the same; no setting.
+        measures: What agreement is: by form of answer (``tool_call``, ``json``, ``label``, ``text``), or by a
+            task's id, slug or name (docs/certificates.md).
     """
 
     home: Path = Path(".offramp")
@@ -193,6 +197,7 @@ class Settings:
     certify: CertifySettings = field(default_factory=CertifySettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     plan: PlanSettings = field(default_factory=PlanSettings)
+    measures: Measures = field(default_factory=Measures)
 
     @property
     def store_path(self) -> Path:
@@ -210,7 +215,8 @@ class Settings:
         return self.home / "specialists"
 
 
-SECTIONS = ("gateway", "record", "telemetry", "certify", "train", "plan")
+MEASURES = "measures"
+SECTIONS = ("gateway", "record", "telemetry", "certify", "train", "plan", MEASURES)
 
 
 def load(
@@ -266,6 +272,10 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _with(settings: Settings, name: str, value: Any) -> Settings:
+    if name.startswith(f"{MEASURES}."):
+        # The one table whose keys are the user's: a task may be called anything.
+        chosen = _chosen(settings.measures, name.removeprefix(f"{MEASURES}."), value)
+        return replace(settings, measures=chosen)
     section, _, key = name.rpartition(".")
     target = getattr(settings, section) if section in SECTIONS else settings
     known = {f.name for f in fields(target)} - (set() if section else {*SECTIONS, "file"})
@@ -275,6 +285,23 @@ def _with(settings: Settings, name: str, value: Any) -> Settings:
         )
     changed = replace(target, **{key: _cast(name, value, getattr(target, key))})
     return changed if isinstance(changed, Settings) else replace(settings, **{section: changed})
+
+
+def _chosen(measures: Measures, key: str, value: Any) -> Measures:
+    try:
+        output = OutputType(key)
+    except ValueError:
+        output = None
+    allowed = tuple(Measure) if output is None else FITTING[output]
+    if value not in allowed:
+        compared = "" if output is None else f" compares {key} answers"
+        raise BadSetting(
+            f"Setting {MEASURES}.{key} is {value!r}; no measure of agreement of that name{compared}.",
+            hint=f"Allowed here: {', '.join(allowed) or 'none'}.",
+        )
+    if output is None:
+        return replace(measures, tasks={**measures.tasks, key: Measure(value)})
+    return replace(measures, forms={**measures.forms, output: Measure(value)})
 
 
 def _cast(name: str, value: Any, default: object) -> Any:

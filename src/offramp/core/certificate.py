@@ -74,7 +74,7 @@ class Certificate:
             a point estimate beside ``risk``, which counts units.
         cap: What a session counts as at most: of a longer one each call weighs less.
         sessions: Calibration sessions, which are what is independent.
-        measure: What agreement means, see ``certify.agreement.Measure``, or whose judgement it is.
+        measure: What agreement means, see ``core.measure.Measure``, or whose judgement it is.
         asked: The alpha that was asked for, where the teacher's self-agreement made it ``alpha``.
         self_agreement: How often the teacher agrees with itself, where that is known.
     """

@@ -23,6 +23,8 @@ class Deployment:
         mix: Certified share of each task, for a group.
         mix_tolerance: Largest total-variation distance from ``mix`` at which the certificate stands.
         floors: By task, a threshold of its own, for members that are held to a stricter one.
+        output: Form of its answers; "" for one that an older offramp wrote.
+        measure: In which sense it was certified, as its certificate words it; "" the form's own.
     """
 
     specialist: str
@@ -34,6 +36,8 @@ class Deployment:
     mix: dict[str, float] = field(default_factory=dict)
     mix_tolerance: float = 1.0
     floors: dict[str, float] = field(default_factory=dict)
+    output: str = ""
+    measure: str = ""
 
     def threshold_of(self, task: str) -> float:
         """Return the confidence from which on the specialist answers calls of a task."""

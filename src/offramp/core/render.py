@@ -78,17 +78,19 @@ def render_completion(output: OutputType, answer: Answer) -> str | None:
     """Render an answer compactly.
 
     Returns:
-        ``name {"arg":"value"}`` for a tool call, compact JSON or the label otherwise, None where the
-        answer does not have the task's form.
+        ``name {"arg":"value"}`` for a tool call, the text for free text, compact JSON or the label otherwise;
+        None where the answer does not have the task's form.
     """
     if output is OutputType.TOOL_CALL:
         if len(answer.tool_calls) != 1 or answer.text.strip():
             return None
         call = answer.tool_calls[0]
         return f"{call.name} {_compact(call.arguments)}"
-    if answer.tool_calls or output not in {OutputType.JSON, OutputType.LABEL}:
+    if answer.tool_calls or output is OutputType.ERROR:
         return None
     text = answer.text.strip()
+    if output is OutputType.TEXT:
+        return text or None
     decoded = decode_json(text) if text.startswith("{") else None
     if isinstance(decoded, dict):
         return _compact(decoded)

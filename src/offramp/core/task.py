@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from offramp.core.call import OutputType
+from offramp.core.measure import Measure
 
 if TYPE_CHECKING:
     from offramp.core.json import JsonObject
@@ -91,6 +92,7 @@ class Task:
         chat: Whether people read its answers; such a task is left out.
         subtasks: What it consists of; empty where every answer is one action.
         profile: What its calls cost and how much they are alike.
+        measure: In which sense its answers are compared; None: they cannot be, or nobody asked yet.
     """
 
     id: str
@@ -108,18 +110,21 @@ class Task:
     chat: bool = False
     subtasks: tuple[Subtask, ...] = ()
     profile: Profile = field(default_factory=Profile)
+    measure: Measure | None = None
 
     @classmethod
     def from_dict(cls, value: JsonObject) -> Task:
         """Read what ``dataclasses.asdict`` wrote; fields that an older offramp did not write are empty."""
         profile = dict(value.get("profile") or {})
         profile["exemplars"] = tuple(profile.get("exemplars") or ())
+        measure = value.get("measure")
         return cls(
             **{
                 **value,
                 "output": OutputType(value["output"]),
                 "subtasks": tuple(Subtask(**part) for part in value.get("subtasks") or ()),
                 "profile": Profile(**profile),
+                "measure": Measure(measure) if measure else None,
             }
         )
 

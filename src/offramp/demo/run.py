@@ -17,7 +17,6 @@ from offramp.app.build import heavy
 from offramp.app.serving import arguments_of
 from offramp.app.summary import Tally, Unseen, summarise
 from offramp.certify.agreement import agree
-from offramp.core.call import OutputType
 from offramp.core.errors import BadInput, OfframpError, StorageError
 from offramp.demo import drive, traffic
 from offramp.demo.processes import command, fetch
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 
     from offramp.app import App
     from offramp.config import Settings
+    from offramp.core.call import Answer
+    from offramp.core.task import Task
     from offramp.demo.drive import Sent
     from offramp.demo.traffic import Recorded
     from offramp.report.summary import Summary
@@ -93,7 +94,9 @@ def run(demo: Demo) -> Summary:
         with ExitStack() as running:
             gateway = _start(running, app, demo, stages)
             _drive_seen(gateway, seen, known, demo, stages)
-            found = find_tasks(app.store, stages, demo.say, days=DAYS * traffic.SEEN_SHARE)
+            found = find_tasks(
+                app.store, stages, demo.say, days=DAYS * traffic.SEEN_SHARE, measures=app.settings.measures
+            )
             demo.say(render_tasks(found[1].tasks))
             demo.say("5. Training candidates and certifying them")
             run_night(app.store, found, app.workshop(demo.say), app.goal, stages, demo.say)
@@ -190,7 +193,9 @@ def _settled(gateway: str) -> dict[str, Any]:
 
 def _go_live(gateway: str, app: App, demo: Demo, stages: Stages) -> None:
     started = time.perf_counter()
-    wanted = {deployment.specialist for deployment in state.promote(app.store)}
+    wanted = {
+        deployment.specialist for deployment in state.promote(app.store, measures=app.settings.measures)
+    }
     demo.say(f"6. Taking {len(wanted)} certified specialists live: {', '.join(sorted(wanted)) or 'none'}")
     deadline = time.monotonic() + LIVE_S
     while {live["specialist"] for live in fetch(f"{gateway}/offramp/status")["live"]} != wanted:
@@ -208,7 +213,7 @@ def _drive_unseen(
     demo.say(f"7. Driving the {total} unseen calls through the same gateway")
     sent = asyncio.run(drive.drive(gateway, unseen, _progress(demo.say, total)))
     stages.timed("drive unseen", started)
-    outcome = _compared(sent, known, {task.id: task.output for task in state.load_tasks(app.store)})
+    outcome = _compared(sent, known, {task.id: task for task in state.load_tasks(app.store)})
     status = fetch(f"{gateway}/offramp/status")
     for live in status["live"]:
         demo.say(
@@ -220,7 +225,7 @@ def _drive_unseen(
     return outcome
 
 
-def _compared(sent: Sequence[Sent], known: dict[bytes, set[str]], outputs: dict[str, OutputType]) -> Unseen:
+def _compared(sent: Sequence[Sent], known: dict[bytes, set[str]], tasks: dict[str, Task]) -> Unseen:
     """Compare every answer with the recorded one; the teacher's own have to be word for word."""
     outcome = Unseen()
     sessions: dict[str, list[bool]] = {}
@@ -237,7 +242,7 @@ def _compared(sent: Sequence[Sent], known: dict[bytes, set[str]], outputs: dict[
         right = (
             call.answer is not None
             and expected is not None
-            and agree(outputs.get(call.task, OutputType.TEXT), call.answer, expected)
+            and _agrees(tasks.get(call.task), call, call.answer, expected)
         )
         tally.disagreements += not right
         marks.append(right)
@@ -245,6 +250,11 @@ def _compared(sent: Sequence[Sent], known: dict[bytes, set[str]], outputs: dict[
     outcome.touched = sum(1 for marks in sessions.values() if marks)
     outcome.disturbed = sum(1 for marks in sessions.values() if not all(marks))
     return outcome
+
+
+def _agrees(task: Task | None, call: Sent, answer: Answer, expected: Answer) -> bool:
+    request = heavy("orjson").loads(call.recorded.request)
+    return task is not None and agree(task.output, answer, expected, request, measure=task.measure)
 
 
 def _discovery_score(app: App, sessions: Sessions) -> tuple[float, int]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from offramp.core.json import digest
+from offramp.core.measure import Measures
 from offramp.core.task import Task
 from offramp.discover.assign import Assigner, Fork, Rule
 from offramp.discover.cluster import MIN_CALLS, Site, Variant, merge_wordings, sites_of
@@ -24,7 +26,8 @@ from offramp.discover.versions import joined
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from offramp.core.call import Call
+    from offramp.core.call import Call, OutputType
+    from offramp.core.measure import Measure
     from offramp.core.task import Change
     from offramp.discover.sighting import Price
     from offramp.discover.signature import Signature
@@ -75,7 +78,11 @@ class _Found:
 
 
 def discover(
-    calls: Iterable[Call], *, previous: Memory | None = None, price: Price | None = None
+    calls: Iterable[Call],
+    *,
+    previous: Memory | None = None,
+    price: Price | None = None,
+    measures: Measures = Measures(),  # noqa: B008 - frozen
 ) -> Discovery:
     """Find the recurring tasks in calls.
 
@@ -86,6 +93,7 @@ def discover(
         calls: Calls of any traffic; ids are unique.
         previous: What the last discovery left, where there was one: its ids persist.
         price: USD of a call, where it is known.
+        measures: In which sense answers are compared.
     """
     watch = Watch(price)
     seen = sorted((watch.see(call) for call in calls), key=lambda s: (s.at, s.call))
@@ -111,7 +119,7 @@ def discover(
         changes, quiet = match.changes, match.quiet
     memory = Memory((*(_portrait(task) for task in tasks), *quiet), assigner)
     assignment = {s.call: task.id for task in tasks for s in task.seen}
-    return Discovery(tuple(_tasks(tasks, watch, seen)), assigner, assignment, changes, memory)
+    return Discovery(tuple(_tasks(tasks, watch, seen, measures)), assigner, assignment, changes, memory)
 
 
 def _variants(seen: Iterable[Sighting]) -> list[Variant]:
@@ -214,7 +222,7 @@ def _remembered_text(task: _Found) -> str:
     return task.site.living[-1] if task.site.living and task.branch is None else task.text
 
 
-def _tasks(found: Sequence[_Found], watch: Watch, seen: Sequence[Sighting]) -> list[Task]:
+def _tasks(found: Sequence[_Found], watch: Watch, seen: Sequence[Sighting], measures: Measures) -> list[Task]:
     tools = [task.site.variants[0].seen[0].tools.names for task in found]
     plain = [name_of(_naming_text(task), own) for task, own in zip(found, tools, strict=True)]
     names = uniquely(plain, tools, [task.id for task in found])
@@ -224,7 +232,8 @@ def _tasks(found: Sequence[_Found], watch: Watch, seen: Sequence[Sighting]) -> l
     result: list[Task] = []
     for task, (name, slug) in zip(found, names, strict=True):
         sessions = task.sessions
-        verdict = judge_seen(task.seen, sessions, spoken)
+        chosen = partial(_measure, measures, (task.id, slug, name))
+        verdict = judge_seen(task.seen, sessions, spoken, chosen=chosen)
         subtasks, profile = described(task.seen, _payloads(task, watch), verdict, all_cost)
         result.append(
             Task(
@@ -241,11 +250,16 @@ def _tasks(found: Sequence[_Found], watch: Watch, seen: Sequence[Sighting]) -> l
                 reason=verdict.reason,
                 slug=slug,
                 chat=verdict.chat,
+                measure=verdict.measure,
                 subtasks=subtasks,
                 profile=profile,
             )
         )
     return sorted(result, key=lambda task: (-task.calls, task.id))
+
+
+def _measure(measures: Measures, names: tuple[str, ...], output: OutputType) -> Measure | None:
+    return measures.of(output, *names)
 
 
 def _payloads(task: _Found, watch: Watch) -> list[Payload]:

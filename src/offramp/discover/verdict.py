@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, median
 from typing import TYPE_CHECKING
 
 from offramp.core.call import OutputType
+from offramp.core.measure import FITTING, Measure, default_of
 from offramp.discover.forms import PURE, Shape, is_closed
 from offramp.discover.sighting import NESTED, Facts, Sighting, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from offramp.core.call import Call
+
+    Chosen = Callable[[OutputType], Measure | None]
 
 MIN_SESSIONS = 59
 """Below this a task cannot even be a member of a group: no error in 59 bounds its risk at 5 %."""
@@ -41,12 +44,14 @@ class Verdict:
         convertible: Whether a specialist is worth trying.
         reason: Why, or why not, as one sentence.
         chat: Whether people read the answers: such traffic is left out.
+        measure: In which sense answers are compared, None where they cannot be.
     """
 
     output: OutputType
     convertible: bool
     reason: str
     chat: bool = False
+    measure: Measure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +60,48 @@ class _Answered:
     facts: Facts
 
 
-def judge(calls: Sequence[Call], sessions: int) -> Verdict:
+def judge(calls: Sequence[Call], sessions: int, chosen: Chosen = default_of) -> Verdict:
     """Decide the form of a call site's answers and whether they can be certified.
 
     Args:
         calls: All calls of the site.
         sessions: Number of distinct sessions among them.
+        chosen: Tells in which sense its answers are compared, by their form.
     """
     watch = Watch()
-    return judge_seen([watch.see(call) for call in calls], sessions)
+    return judge_seen([watch.see(call) for call in calls], sessions, chosen=chosen)
 
 
-def judge_seen(seen: Sequence[Sighting], sessions: int, spoken: Container[int] = ()) -> Verdict:
+def judge_seen(
+    seen: Sequence[Sighting], sessions: int, spoken: Container[int] = (), *, chosen: Chosen = default_of
+) -> Verdict:
     """Decide the same of calls that were seen already.
 
     Args:
         seen: All calls of the site.
         sessions: Number of distinct sessions among them.
         spoken: Hashes of what any recorded call answered, to tell a simulated user from a person.
+        chosen: Tells in which sense its answers are compared, by their form.
     """
+    verdict = _of_form(seen, sessions, spoken, chosen)
+    measure = chosen(verdict.output)
+    fitting = FITTING[verdict.output]
+    if measure is None or measure in fitting:
+        return replace(verdict, measure=measure)
+    reason = (
+        f"The settings compare its answers as {measure.value!r}, which does not fit {verdict.output.value} "
+        f"answers (fitting: {', '.join(fitting) or 'none'}). {verdict.reason}"
+    )
+    return replace(verdict, convertible=False, reason=reason)
+
+
+def _of_form(seen: Sequence[Sighting], sessions: int, spoken: Container[int], chosen: Chosen) -> Verdict:
     pairs = [_Answered(s, s.facts) for s in seen if s.facts is not None]
     if len(pairs) * 2 < len(seen):
         share = 1 - len(pairs) / len(seen)
         reason = f"{share:.0%} of the calls have no usable answer."
         return Verdict(OutputType.ERROR, convertible=False, reason=reason)
-    found = _judge_answers(pairs, sessions)
+    found = _judge_answers(pairs, sessions, chosen)
     if found.output is OutputType.TEXT and _is_chat(seen, spoken):
         turns = median(s.turns for s in seen)
         reason = f"Chat with people (median {turns:.0f} user turns): left out. {found.reason}"
@@ -87,7 +109,7 @@ def judge_seen(seen: Sequence[Sighting], sessions: int, spoken: Container[int] =
     return found
 
 
-def _judge_answers(pairs: Sequence[_Answered], sessions: int) -> Verdict:
+def _judge_answers(pairs: Sequence[_Answered], sessions: int, chosen: Chosen) -> Verdict:
     shapes = [pair.facts.shape for pair in pairs]
     kinds = Counter(shape.kind.partition(":")[0] for shape in shapes)
     total = len(shapes)
@@ -100,6 +122,8 @@ def _judge_answers(pairs: Sequence[_Answered], sessions: int) -> Verdict:
         return _by_volume(OutputType.LABEL, sessions, f"Answers are one of {distinct} labels")
     if kinds["json"] >= PURE * total:
         return _judge_json(pairs, sessions)
+    if chosen(OutputType.TEXT) is not None:
+        return _by_volume(OutputType.TEXT, sessions, f"Free text{_length(pairs)}")
     return Verdict(OutputType.TEXT, convertible=False, reason=_free_text(pairs))
 
 
@@ -123,7 +147,8 @@ def _by_volume(output: OutputType, sessions: int, what: str) -> Verdict:
         missing = OWN_SESSIONS - sessions
         reason = f"{what}; as a member of a group: {missing} more sessions before a certificate of its own."
         return Verdict(output, convertible=True, reason=reason)
-    return Verdict(output, convertible=True, reason=f"{what}, which can be compared exactly.")
+    how = "as normalised text" if output is OutputType.TEXT else "exactly"
+    return Verdict(output, convertible=True, reason=f"{what}, which can be compared {how}.")
 
 
 def _is_label(pairs: Sequence[_Answered]) -> bool:
@@ -176,5 +201,8 @@ def _free_text(pairs: Sequence[_Answered]) -> str:
     turns = median(pair.seen.turns for pair in pairs)
     if turns > 1:
         return f"Free text in a dialogue (median {turns:.0f} user turns): {judge_needed}"
-    words = median(pair.facts.words for pair in pairs)
-    return f"Free text (median {words:.0f} words): {judge_needed}"
+    return f"Free text{_length(pairs)}: {judge_needed}"
+
+
+def _length(pairs: Sequence[_Answered]) -> str:
+    return f" (median {median(pair.facts.words for pair in pairs):.0f} words)"

@@ -16,6 +16,7 @@ import numpy as np
 
 from offramp.core.call import OutputType
 from offramp.core.errors import EngineError
+from offramp.core.measure import Measure
 from offramp.core.render import AnswerFacts
 
 if TYPE_CHECKING:
@@ -39,11 +40,13 @@ class TaskCard:
         hint: Short name that stands before every prompt, so that one adapter can tell tasks apart.
         output: Form of the answers.
         facts: What its training answers had in common, for constrained decoding.
+        measure: In which sense its answers are compared with the teacher's; None: the form's own.
     """
 
     hint: str
     output: OutputType
     facts: AnswerFacts = field(default_factory=AnswerFacts)
+    measure: Measure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Card:
                     card["hint"],
                     OutputType(card["output"]),
                     AnswerFacts(tuple(card["facts"]["keys"]), card["facts"]["copies"]),
+                    Measure(card["measure"]) if card.get("measure") else None,
                 )
                 for task, card in value.pop("tasks").items()
             }

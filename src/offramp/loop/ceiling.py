@@ -11,8 +11,9 @@ from offramp.core.json import digest
 
 if TYPE_CHECKING:
     from offramp.certify.terms import Terms
-    from offramp.core.call import Answer, OutputType
+    from offramp.core.call import OutputType
     from offramp.core.dataset import Dataset, Item
+    from offramp.core.measure import Measure
 
 _FITTED: Final = ("train", "validation")
 """Parts that may be looked at before it is fixed what is promised."""
@@ -21,25 +22,30 @@ _UNHEARD: Final = frozenset({"stream", "stream_options", "user", "metadata", "st
 """Fields of a request that tell who asks or how to send the answer, and nothing of what is asked."""
 
 
-def within_reach(terms: Terms, output: OutputType, dataset: Dataset) -> Terms:
+def within_reach(terms: Terms, output: OutputType, dataset: Dataset, measure: Measure | None = None) -> Terms:
     """Return the terms that a unit's teacher leaves room for, see ``attainable``.
 
     Args:
         terms: What was asked for.
-        output: Form of the unit's answers, which decides what agreement is.
+        output: Form of the unit's answers.
         dataset: The unit's calls; its calibration and test calls are not looked at.
+        measure: What agreement is; the form's own where not given.
     """
-    return attainable(terms, teacher_of(output, dataset))
+    return attainable(terms, teacher_of(output, dataset, measure))
 
 
-def teacher_of(output: OutputType, dataset: Dataset) -> SelfAgreement:
+def teacher_of(output: OutputType, dataset: Dataset, measure: Measure | None = None) -> SelfAgreement:
     """Measure how often the teacher gave one answer to one request in training and validation calls."""
-    answers: dict[str, list[Answer]] = defaultdict(list)
+    asked: dict[str, list[Item]] = defaultdict(list)
     for part in _FITTED:
         for item in (*dataset.parts[part], *dataset.repeats[part]):
             if question := _question(item):
-                answers[question].append(item.answer)
-    return self_agreement(answers.values(), lambda one, other: agree(output, one, other))
+                asked[question].append(item)
+
+    def same(one: Item, other: Item) -> bool:
+        return agree(output, one.answer, other.answer, one.call.request, measure=measure)
+
+    return self_agreement(asked.values(), same)
 
 
 def _question(item: Item) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from offramp.core.errors import BadInput, NotFound
+from offramp.core.measure import Measures
 from offramp.discover.assign import Assigner
 from offramp.discover.discover import discover
 from offramp.discover.identity import Memory
@@ -16,7 +17,7 @@ from offramp.loop import state, traffic
 from offramp.plan.prices import load_prices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from offramp.core.call import Call
     from offramp.core.task import Task
@@ -43,7 +44,13 @@ class Stages:
 
 
 def find_tasks(
-    store: Store, stages: Stages, say: Say, *, days: float | None = None, prices: Prices | None = None
+    store: Store,
+    stages: Stages,
+    say: Say,
+    *,
+    days: float | None = None,
+    prices: Prices | None = None,
+    measures: Measures = Measures(),  # noqa: B008 - frozen
 ) -> tuple[list[Call], Discovery]:
     """Discover the tasks in the recorded calls and save them.
 
@@ -53,6 +60,7 @@ def find_tasks(
         say: Told what is going on.
         days: Days that the traffic stands for, where the calls' own times do not tell (a replay).
         prices: What the teachers cost; the bundled prices where not given.
+        measures: In which sense answers are compared.
 
     Raises:
         BadInput: No calls are recorded.
@@ -60,7 +68,7 @@ def find_tasks(
     started = time.perf_counter()
     calls = list(store.calls())
     stages.timed("read", started)
-    return find_in(calls, store, stages, say, days=days, prices=prices)
+    return find_in(calls, store, stages, say, days=days, prices=prices, measures=measures)
 
 
 def find_in(
@@ -71,6 +79,7 @@ def find_in(
     *,
     days: float | None = None,
     prices: Prices | None = None,
+    measures: Measures = Measures(),  # noqa: B008 - frozen
 ) -> tuple[list[Call], Discovery]:
     """Discover the tasks in given calls and save them; the calls themselves go nowhere.
 
@@ -81,6 +90,7 @@ def find_in(
         say: Told what is going on.
         days: Days that the traffic stands for, where the calls' own times do not tell.
         prices: What the teachers cost; the bundled prices where not given.
+        measures: In which sense answers are compared.
 
     Returns:
         The calls that the teacher answered, and what was found in them.
@@ -96,7 +106,8 @@ def find_in(
             "No calls are recorded yet.",
             hint="Send traffic through `offramp serve`, or `offramp import LOGS`.",
         )
-    found = discover(taught, previous=_previous(store), price=_price(prices or load_prices()))
+    price = _price(prices or load_prices())
+    found = discover(taught, previous=_previous(store), price=price, measures=measures)
     discovery = _with_consent(found, taught)
     state.save_tasks(
         store,
@@ -109,7 +120,13 @@ def find_in(
     stages.timed("discover", started)
     convertible = sum(task.convertible for task in discovery.tasks)
     say(f"Found {len(discovery.tasks)} tasks in {len(taught)} calls; {convertible} are convertible.")
+    for name in sorted(measures.tasks.keys() - _names(discovery.tasks)):
+        say(f"The settings choose a measure of agreement for {name!r}, which is none of these tasks.")
     return taught, discovery
+
+
+def _names(tasks: Iterable[Task]) -> set[str]:
+    return {name for task in tasks for name in (task.id, task.slug, task.name)}
 
 
 def _previous(store: Store) -> Memory | None:
@@ -152,6 +169,7 @@ def _judged(task: Task, calls: Sequence[Call]) -> Task:
     if not allowed:
         reason = f"None of its {len(calls)} calls may be trained on: neither upstream nor key allows it."
         return replace(task, convertible=False, reason=reason)
-    verdict = judge(allowed, len({call.session or call.id for call in allowed}))
+    sessions = len({call.session or call.id for call in allowed})
+    verdict = judge(allowed, sessions, lambda _: task.measure)
     reason = f"{verdict.reason} {withheld} of its {len(calls)} calls may not be trained on."
     return replace(task, convertible=verdict.convertible and verdict.output is task.output, reason=reason)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from offramp.core.errors import EngineError, OfframpError
 from offramp.core.json import digest
+from offramp.core.measure import default_of
 from offramp.engine.specialist import CARD, Card
 from offramp.loop.candidates import CANDIDATES, candidate_of
 from offramp.loop.workshop import Brief, Tools, Workshop
@@ -61,5 +62,9 @@ def open_specialist(folder: Path, tools: Tools) -> Specialist:
 def _card(candidate: Candidate, brief: Brief, workshop: Workshop) -> Card:
     versions = sorted(task.version for task in brief.unit.tasks)
     kind, base = candidate.kind, candidate.base(workshop)
-    identity = digest([kind, versions, brief.fingerprint, base, candidate.recipe(workshop)], size=5)
+    made_of: list[object] = [kind, versions, brief.fingerprint, base, candidate.recipe(workshop)]
+    if brief.unit.measure is not default_of(brief.unit.output):
+        # Its confidence and threshold are of one measure, and belong to one id.
+        made_of.append(brief.unit.measure)
+    identity = digest(made_of, size=5)
     return Card(f"{kind}-{identity}", kind, brief.cards, base, brief.fingerprint, workshop.clock())

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from offramp.certify.agreement import measure_of
 from offramp.certify.bounds import interval
 from offramp.certify.certificate import certify_group, certify_task
 from offramp.certify.reliability import reliability
@@ -181,10 +180,13 @@ def _convert(
 def _terms(unit: Unit, dataset: Dataset, promise: tuple[Goal, float], say: Say) -> Terms:
     """Fix what is to be promised, before anything is trained or any calibration call is looked at."""
     goal, delta = promise
-    terms = Terms(alpha=goal.alpha, delta=delta, seed=goal.seed, measure=measure_of(unit.output) or "")
+    measure = unit.measure
+    terms = Terms(
+        alpha=goal.alpha, delta=delta, seed=goal.seed, measure="" if measure is None else measure.wording
+    )
     if not goal.ceiling:
         return terms
-    reached = within_reach(terms, unit.output, dataset)
+    reached = within_reach(terms, unit.output, dataset, measure)
     if reached.alpha > terms.alpha:
         say(
             f"  {unit.name}: the teacher agrees with itself on {reached.self_agreement:.1%} of repeated "

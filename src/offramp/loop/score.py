@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from offramp.core.call import Answer, OutputType
+    from offramp.core.call import Answer
     from offramp.core.dataset import Item
     from offramp.core.json import JsonObject
-    from offramp.engine.specialist import Considered, Specialist
+    from offramp.engine.specialist import Considered, Specialist, TaskCard
 
 BATCH = 256
 FOLDS = 5
@@ -60,7 +60,7 @@ def score(
     cards = specialist.card.tasks
     features, similarity, answered = columns(considered)
     differing = tuple(
-        () if seen.answer is None else _differing(cards[row.task].output, seen.answer, row.answer)
+        () if seen.answer is None else _differing(cards[row.task], seen.answer, row)
         for seen, row in zip(considered, rows, strict=True)
     )
     loss = [
@@ -69,8 +69,9 @@ def score(
     return Scores(features, similarity, answered, np.array(loss, np.float64), differing)
 
 
-def _differing(output: OutputType, ours: Answer, teacher: Answer) -> tuple[str, ...]:
-    return tuple(f"{one.path} {one.kind}".strip() for one in differences(output, ours, teacher))
+def _differing(task: TaskCard, ours: Answer, row: Item) -> tuple[str, ...]:
+    found = differences(task.output, ours, row.answer, row.call.request, measure=task.measure)
+    return tuple(f"{one.path} {one.kind}".strip() for one in found)
 
 
 def columns(

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from offramp.core.deployment import Deployment
 from offramp.core.errors import NotFound
+from offramp.core.measure import Measures
 from offramp.core.task import Change, Task
+from offramp.loop.staleness import why_stale
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -137,31 +139,49 @@ def unit_key(conversion: Conversion) -> str:
     return min(task.id for task in conversion.unit.tasks)
 
 
-def promote(store: Store, task: str | None = None) -> list[Deployment]:
+def promote(
+    store: Store,
+    task: str | None = None,
+    *,
+    measures: Measures = Measures(),  # noqa: B008 - frozen
+) -> list[Deployment]:
     """Put certified specialists live.
 
     Args:
         store: Where conversions and deployments are.
         task: Id of one task whose specialist is meant; all certified ones where not given.
+        measures: In which sense answers are compared now; what was certified in another stays out.
 
     Raises:
-        NotFound: No certified specialist serves that task, or it has to be trained again.
+        NotFound: No certified specialist serves that task, it has to be trained again, or its certificate is
+            stale.
     """
     deployed = []
-    marked = marked_for_retraining(store)
+    marked, stale = marked_for_retraining(store), stale_certificates(store, measures)
     for value in store.documents(CONVERSION).values():
-        if value["specialist"] in marked:
+        if value["specialist"] in marked or value["specialist"] in stale:
             continue
         if value["certified"] and (task is None or task in value["tasks"]):
             deployment = deployment_of(value)
             store.put(DEPLOYMENT, deployment.specialist, deployment.to_dict())
             deployed.append(deployment)
     if task is not None and not deployed:
+        why = "".join(f" {name} was {reason}." for name, reason in stale.items())
         raise NotFound(
-            f"No certified specialist serves task {task!r}.",
+            f"No certified specialist serves task {task!r}.{why}",
             hint="`offramp tasks` and `offramp convert` tell.",
         )
     return deployed
+
+
+def stale_certificates(store: Store, measures: Measures) -> dict[str, str]:
+    """Tell which certified specialists the settings compare in another sense now, and in which."""
+    tasks = {task.id: task for task in load_tasks(store)}
+    found = {}
+    for value in store.documents(CONVERSION).values():
+        if value["certified"] and (reason := why_stale(deployment_of(value), tasks, measures)):
+            found[str(value["specialist"])] = reason
+    return found
 
 
 def deployment_of(conversion: JsonObject) -> Deployment:
@@ -184,6 +204,9 @@ def deployment_of(conversion: JsonObject) -> Deployment:
             for task, floor in floors.items()
             if task not in deferred and floor > certificate["threshold"]
         },
+        output=conversion.get("output", ""),
+        # What earlier versions certified was all in the form's own sense.
+        measure=certificate.get("measure", ""),
     )
 
 

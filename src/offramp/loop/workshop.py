@@ -162,7 +162,8 @@ class Brief:
     def cards(self) -> dict[str, TaskCard]:
         """What a specialist has to know of each task."""
         facts = self.dataset.facts
-        return {task.id: TaskCard(task.slug, task.output, facts[task.id]) for task in self.unit.tasks}
+        measure = self.unit.measure
+        return {t.id: TaskCard(t.slug, t.output, facts[t.id], measure) for t in self.unit.tasks}
 
     @property
     def fingerprint(self) -> str:

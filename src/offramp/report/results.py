@@ -57,6 +57,7 @@ class TaskResult:
         exemplars: A few of its requests, masked.
         subtasks: What it consists of, with shares, the largest first.
         unit: What its certificate counts.
+        measure: What its certificate calls agreement.
         self_agreement: How often the teacher gives the same answer to the same request; None: no repeats.
     """
 
@@ -93,6 +94,7 @@ class TaskResult:
     self_agreement: float | None = None
     subtasks: tuple[str, ...] = ()
     unit: str = ""
+    measure: str = ""
 
     @property
     def live(self) -> bool:

@@ -240,6 +240,7 @@ def _task_card(task: TaskResult, summary: Summary) -> Markup:
     facts = [
         ("Promised", f"at most {percent(task.alpha)}"),
         ("Certified on", f"{count(task.n_calibration)} kept apart for that: {task.unit or 'calls'}"),
+        *([("Compared as", task.measure)] if task.measure else ()),
         *_tried(task),
         *_own_agreement(task),
     ]
@@ -268,6 +269,7 @@ def _group_card(group: GroupResult, summary: Summary) -> Markup:
             f"{len(live)} of {len(members)} answer; {len(above)} have an own bound above the promise",
         ),
         *([("Counted", live[0].unit)] if live and live[0].unit else ()),
+        *([("Compared as", live[0].measure)] if live and live[0].measure else ()),
         *(_tried(live[0]) if live else ()),
     ]
     exemplars = [text for task in live for text in task.exemplars[:1]]

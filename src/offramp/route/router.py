@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Assign = Callable[[JsonObject], str | None]
     Ask = Callable[[str, str, JsonObject], Awaitable[Proposal]]
-    Agree = Callable[[str, Answer, Answer], bool]
+    Agree = Callable[[str, JsonObject, Answer, Answer], bool]
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class SpecialistRouter:
     Args:
         assign: Request to task id, None where it fits none.
         ask: Specialist id, task id and request to its proposal; may raise `OfframpError`.
-        agree: Whether two answers to a task are the same.
+        agree: Task id, request, and whether our answer to it and the teacher's are the same.
         monitor: Makes the audit test of a deployment.
         audit_rate: Share of answered calls that are audited, drawn uniformly.
         rng: Source of that draw.
@@ -145,7 +145,8 @@ class SpecialistRouter:
             return
         if not self._first_of_session(_session(request)):
             return
-        live.monitor.update(0.0 if self._agree(routing.task, routing.answer, theirs) else 1.0)
+        same = self._agree(routing.task, request, routing.answer, theirs)
+        live.monitor.update(0.0 if same else 1.0)
         if live.monitor.rejected:
             self._roll_back(live, f"audits show a risk above {live.deployment.alpha:g}")
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offramp.certify.agreement import Difference, Measure, agree, differences, measurable, measure_of, same
+from offramp.certify.agreement import Difference, agree, differences, same
 from offramp.core.call import Answer, OutputType, ToolCall
+from offramp.core.measure import FITTING, Measure, default_of
 
 if TYPE_CHECKING:
     from random import Random
@@ -44,14 +45,14 @@ def floats_for_integers(value: object) -> object:
 
 
 @pytest.mark.parametrize("output", [OutputType.TEXT, OutputType.ERROR])
-def test_what_needs_a_judge_is_not_measurable_and_never_agrees(output: OutputType) -> None:
-    assert not measurable(output)
+def test_what_has_no_measure_never_agrees(output: OutputType) -> None:
+    assert default_of(output) is None
     assert not agree(output, text("same"), text("same"))
 
 
 @pytest.mark.parametrize("output", [OutputType.LABEL, OutputType.JSON, OutputType.TOOL_CALL])
-def test_the_other_forms_are_measurable(output: OutputType) -> None:
-    assert measurable(output)
+def test_the_other_forms_have_a_measure_that_fits(output: OutputType) -> None:
+    assert default_of(output) in FITTING[output]
 
 
 @pytest.mark.parametrize(
@@ -176,10 +177,6 @@ def test_tool_calls_disagree_where_any_part_differs(ours: Answer, teacher: Answe
 )
 def test_agreement_is_symmetric(output: OutputType, left: str, right: str) -> None:
     assert agree(output, text(left), text(right)) == agree(output, text(right), text(left))
-
-
-def test_every_measurable_form_has_a_measure() -> None:
-    assert {output for output in OutputType if measure_of(output)} == {o for o in OutputType if measurable(o)}
 
 
 def test_order_matters_only_where_the_measure_says_so() -> None:
@@ -322,3 +319,27 @@ def test_answers_differ_somewhere_exactly_where_they_disagree(
         for one in (left, right)
     )
     assert (not differences(output, ours, theirs)) == agree(output, ours, theirs)
+
+
+def test_a_measure_that_was_chosen_decides_in_place_of_the_forms_own() -> None:
+    request = offering(must={"type": "string"}, unit={"type": "string", "default": "C"})
+    ours, teacher = tools(call("f", must="New York")), tools(call("f", must="new york.", unit="c"))
+    assert not agree(OutputType.TOOL_CALL, ours, teacher, request)
+    assert agree(OutputType.TOOL_CALL, ours, teacher, request, measure=Measure.TOOLS_LOOSE)
+    assert agree(OutputType.TEXT, text("Yes!"), text("yes"), measure=Measure.TEXT)
+
+
+def test_what_is_loosely_the_same_is_no_difference() -> None:
+    request = offering(must={"type": "string"}, unit={"type": "string", "default": "C"})
+    ours, teacher = tools(call("f", must="A", n=1)), tools(call("f", must="a.", unit="c", n=2))
+    strict = differences(OutputType.TOOL_CALL, ours, teacher, request)
+    loose = differences(OutputType.TOOL_CALL, ours, teacher, request, measure=Measure.TOOLS_LOOSE)
+    assert {one.path for one in strict} == {"/f/must", "/f/unit", "/f/n"}
+    assert loose == (Difference("/f/n", "value"),)
+
+
+def test_calls_in_another_order_differ_as_a_whole_where_order_matters() -> None:
+    ours, teacher = tools(call("f"), call("g")), tools(call("g"), call("f"))
+    found = differences(OutputType.TOOL_CALL, ours, teacher, measure=Measure.TOOLS_IN_ORDER)
+    assert found == (Difference("", "value"),)
+    assert differences(OutputType.TOOL_CALL, ours, teacher) == ()

@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from offramp.config import GatewaySettings, Settings, load
+from offramp.core.call import OutputType
 from offramp.core.errors import BadSetting
+from offramp.core.measure import Measure, Measures
 
 
 def test_defaults_without_file_or_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,3 +78,42 @@ def test_the_gateway_knows_its_own_address(url: str) -> None:
 )
 def test_other_addresses_are_not_its_own(url: str) -> None:
     assert not GatewaySettings(host="gw", port=99).is_own(url)
+
+
+def test_measures_are_chosen_by_form_and_by_task(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    lines = ['tool_call = "tools-loose"', '"My agent v1.2" = "tools-in-order"', 't-1 = "text"']
+    file.write_text("\n".join(["[measures]", *lines]))
+    found = load(file, {"OFFRAMP_MEASURES_TEXT": "text"}).measures
+    assert found == Measures(
+        {OutputType.TOOL_CALL: Measure.TOOLS_LOOSE, OutputType.TEXT: Measure.TEXT},
+        {"My agent v1.2": Measure.TOOLS_IN_ORDER, "t-1": Measure.TEXT},
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ('home = "tool-loose"', r"measures.home is 'tool-loose'.*Allowed here: label, json, tools, "),
+        ("home = 1", "measures.home is 1"),
+        ("home = ['tools']", "measures.home is"),
+        (
+            'tool_call = "label"',
+            "compares tool_call answers.*Allowed here: tools, tools-in-order",
+        ),
+        ('error = "text"', "compares error answers.*Allowed here: none"),
+    ],
+)
+def test_a_measure_that_does_not_exist_or_fit_is_named_with_those_that_do(
+    tmp_path: Path, line: str, named: str
+) -> None:
+    (tmp_path / "s.toml").write_text(f"[measures]\n{line}\n")
+    with pytest.raises(BadSetting, match="(?s)" + named) as raised:
+        load(tmp_path / "s.toml", {})
+    assert raised.value.hint
+
+
+def test_the_table_of_measures_is_a_table(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text('measures = "tools"\n')
+    with pytest.raises(BadSetting, match="Unknown setting 'measures'"):
+        load(tmp_path / "s.toml", {})

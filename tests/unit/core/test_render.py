@@ -99,7 +99,9 @@ def test_arguments_keep_the_teachers_order_and_no_spaces() -> None:
         (OutputType.LABEL, Answer(text="one\ntwo")),
         (OutputType.LABEL, Answer(text="x" * 65)),
         (OutputType.LABEL, Answer(tool_calls=(ToolCall("a", {}),))),
-        (OutputType.TEXT, Answer(text="yes")),
+        (OutputType.TEXT, Answer(text=" \n")),
+        (OutputType.TEXT, Answer(text="yes", tool_calls=(ToolCall("a", {}),))),
+        (OutputType.ERROR, Answer(text="yes")),
     ],
 )
 def test_an_answer_of_another_form_is_not_rendered(output: OutputType, answer: Answer) -> None:

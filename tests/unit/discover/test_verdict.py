@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from offramp.core.call import Call, OutputType
+from offramp.core.measure import Measure, default_of
 from offramp.discover.verdict import MIN_SESSIONS, OWN_SESSIONS, Verdict, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from offramp.core.json import JsonObject
 
@@ -26,14 +27,19 @@ def text(content: str) -> JsonObject:
 
 
 def verdict(
-    answers: Sequence[JsonObject], *, sessions: int = MANY, status: int = 200, turns: int = 1
+    answers: Sequence[JsonObject],
+    *,
+    sessions: int = MANY,
+    status: int = 200,
+    turns: int = 1,
+    measures: Callable[[OutputType], Measure | None] = default_of,
 ) -> Verdict:
     calls = []
     for number, message in enumerate(answers):
         asked = [{"role": "user", "content": f"payload {number}"}] * turns
         response = {"choices": [{"message": message, "finish_reason": "stop"}]}
         calls.append(Call(str(number), number, str(number), "", {"messages": asked}, response, status))
-    return judge(calls, sessions)
+    return judge(calls, sessions, measures)
 
 
 def test_single_tool_calls_are_convertible() -> None:
@@ -110,3 +116,27 @@ def test_a_small_task_may_join_a_group() -> None:
     found = verdict([tool_call("f")] * 100, sessions=OWN_SESSIONS - 7)
     assert found.convertible
     assert "7 more sessions" in found.reason
+
+
+def chosen(measure: Measure | None) -> Callable[[OutputType], Measure | None]:
+    return lambda _: measure
+
+
+def test_free_text_is_tried_where_a_measure_was_chosen_for_it() -> None:
+    answers = [text(f"Dear reader {i}, " + "so " * 30) for i in range(MANY)]
+    found = verdict(answers, measures=chosen(Measure.TEXT))
+    assert (found.output, found.convertible, found.measure) == (OutputType.TEXT, True, Measure.TEXT)
+    assert "compared as normalised text" in found.reason
+    few = verdict(answers[:80], sessions=20, measures=chosen(Measure.TEXT))
+    assert not few.convertible
+
+
+def test_mixed_actions_stay_with_the_teacher_whatever_the_measure() -> None:
+    found = verdict([tool_call("f"), text("I cannot do this")] * 150, measures=chosen(Measure.TEXT))
+    assert not found.convertible
+
+
+def test_a_measure_that_does_not_fit_the_answers_keeps_the_teacher_and_says_which_do() -> None:
+    found = verdict([tool_call("f")] * MANY, measures=chosen(Measure.LABEL))
+    assert (found.convertible, found.measure) == (False, None)
+    assert "'label', which does not fit tool_call answers (fitting: tools, tools-in-order" in found.reason

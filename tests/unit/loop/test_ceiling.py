@@ -9,6 +9,7 @@ from offramp.certify.ceiling import LEAST
 from offramp.certify.terms import Terms
 from offramp.core.call import Answer, OutputType
 from offramp.core.dataset import PARTS, Dataset, Item
+from offramp.core.measure import Measure
 from offramp.core.model import Example
 from offramp.loop.ceiling import teacher_of, within_reach
 from offramp.testing.traffic import ROUTER, ask, calls_of, say
@@ -76,3 +77,10 @@ def test_a_request_nested_beyond_what_can_be_written_is_passed_over() -> None:
     one, other = pairs(1, "billing", "billing")
     nested = [replace(i, call=replace(i.call, request={**i.call.request, "x": deep})) for i in (one, other)]
     assert teacher_of(OutputType.LABEL, dataset(train=nested)).requests == 0
+
+
+def test_the_teacher_agrees_with_itself_in_the_sense_that_was_chosen() -> None:
+    held = dataset(train=pairs(LEAST, "Dear sir, yes", "dear sir - yes!"))
+    assert teacher_of(OutputType.LABEL, held).share == 0.0
+    assert teacher_of(OutputType.LABEL, held, Measure.TEXT).share == 1.0
+    assert within_reach(Terms(alpha=0.05), OutputType.LABEL, held, Measure.TEXT).alpha == 0.05

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from offramp.core.call import Usage
+from offramp.core.call import OutputType, Usage
+from offramp.core.measure import Measure, Measures
 from offramp.core.task import ChangeKind
 from offramp.loop import state
 from offramp.loop.pipeline import Stages, find_tasks
@@ -55,3 +56,18 @@ def test_costs_come_from_the_prices_and_a_model_without_one_costs_nothing() -> N
     assert task.profile.cost_usd == pytest.approx(len(calls) * (60 * 10.0 + 8 * 100.0) / 1e6)
     unknown = find_tasks(store, Stages(), silent, prices=Prices({}))[1].tasks[0]
     assert unknown.profile.cost_usd == 0.0
+
+
+def test_measures_go_to_the_tasks_they_were_chosen_for_and_others_are_named() -> None:
+    store, said = store_of("light", "route"), list[str]()
+    (light,) = (t for t in find_tasks(store, Stages(), silent)[1].tasks if t.output is OutputType.TOOL_CALL)
+    chosen = Measures(tasks={light.slug: Measure.TOOLS_LOOSE, "nobody": Measure.TEXT})
+    _, found = find_tasks(store, Stages(), said.append, measures=chosen)
+    assert {t.output: t.measure for t in found.tasks} == {
+        OutputType.TOOL_CALL: Measure.TOOLS_LOOSE,
+        OutputType.LABEL: Measure.LABEL,
+    }
+    assert sorted(state.load_tasks(store), key=lambda t: t.id) == sorted(found.tasks, key=lambda t: t.id)
+    assert [line for line in said if "none of these tasks" in line] == [
+        "The settings choose a measure of agreement for 'nobody', which is none of these tasks."
+    ]

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offramp.core.call import Answer, Call, OutputType
+from offramp.core.call import Answer, Call, OutputType, ToolCall
 from offramp.core.dataset import Item
+from offramp.core.measure import Measure
 from offramp.core.model import Example
 from offramp.engine.specialist import Card, Considered, TaskCard, TaskRequest
 from offramp.loop.score import BATCH, FOLDS, Confidence, Scores, fit_confidence, held_out_confidence, score
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 class Fixed:
     """A specialist that says what the request says, or nothing."""
 
-    def __init__(self) -> None:
-        self.card = Card("s-1", "classifier", {"t": TaskCard("t", OutputType.LABEL)})
+    def __init__(self, measure: Measure | None = None, output: OutputType = OutputType.LABEL) -> None:
+        self.card = Card("s-1", "classifier", {"t": TaskCard("t", output, measure=measure)})
         self.batches: list[int] = []
 
     def consider(self, items: Sequence[TaskRequest]) -> list[Considered]:
@@ -147,3 +148,26 @@ def test_the_order_of_calls_does_not_matter(order: list[int]) -> None:
     shuffled = Scores(made.features[order], made.similarity[order], made.answered[order], made.loss[order])
     found = held_out_confidence(shuffled, [sessions[row] for row in order])
     assert found == pytest.approx(straight[order], abs=1e-6)
+
+
+def test_answers_are_compared_in_the_sense_of_the_tasks_card() -> None:
+    rows = [row(0, "Yes, Sir", "yes sir"), row(1, "no", "yes")]
+    strict, loose = Fixed(), Fixed(Measure.TEXT)
+    assert score(strict, rows).loss.tolist() == [1.0, 1.0]
+    assert score(loose, rows).loss.tolist() == [0.0, 1.0]
+
+
+class Sets(Fixed):
+    """A specialist that always sets the unit."""
+
+    def one(self, text: str) -> Considered:
+        return Considered(Answer(tool_calls=(ToolCall("f", {"unit": text}),)), (1.0,), 1.0)
+
+
+def test_the_request_tells_what_an_argument_left_out_stands_for() -> None:
+    schema = {"type": "object", "properties": {"unit": {"type": "string", "default": "C"}}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+    call = Call("c", 0.0, "s", "", {"say": "c", "tools": tools}, {})
+    item = Item(call, "t", Answer(tool_calls=(ToolCall("f", {}),)), Example("c", "", ""), "k")
+    assert score(Sets(Measure.TOOLS_LOOSE, OutputType.TOOL_CALL), [item]).loss.tolist() == [0.0]
+    assert score(Sets(Measure.TOOLS, OutputType.TOOL_CALL), [item]).loss.tolist() == [1.0]

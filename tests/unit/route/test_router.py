@@ -50,7 +50,7 @@ class Bench:
         router = SpecialistRouter(
             assign=lambda request: self.task,
             ask=ask,
-            agree=lambda task, ours, theirs: ours == theirs,
+            agree=lambda task, request, ours, theirs: ours == theirs,
             monitor=lambda deployment: ThreeStrikes(),
             audit_rate=self.audit_rate,
             rng=random.Random(1),

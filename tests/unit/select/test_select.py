@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from offramp.core.call import OutputType
+from offramp.core.measure import Measure
 from offramp.core.task import Task
 from offramp.select import Trial, choose, coverage_range, expected_coverage, explain, units_of
 
@@ -103,3 +106,12 @@ def test_tool_calls_pool_and_labels_stand_alone() -> None:
     ]
     assert units[0].is_group
     assert not units[1].is_group
+
+
+def test_tasks_compared_in_different_senses_are_pooled_apart() -> None:
+    made = [task(name, OutputType.TOOL_CALL, calls) for name, calls in (("a", 30), ("b", 20), ("c", 10))]
+    made[1] = replace(made[1], measure=Measure.TOOLS_LOOSE)
+    made[2] = replace(made[2], measure=Measure.TOOLS)
+    units = units_of(made)
+    assert [[member.id for member in unit.tasks] for unit in units] == [["a", "c"], ["b"]]
+    assert [unit.measure for unit in units] == [Measure.TOOLS, Measure.TOOLS_LOOSE]
