@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from offramp.core.json import JsonObject
+    from offramp.core.standing import Standing
     from offramp.record.exchange import Exchange
 
     _Client = TypeVar("_Client", openai.AsyncOpenAI, anthropic.AsyncAnthropic)
@@ -53,7 +54,7 @@ class _Router:
     def idle(self) -> bool:
         return self.answer is None
 
-    async def route(self, _request: JsonObject) -> Routing:
+    async def route(self, _request: JsonObject, _standing: Standing | None = None) -> Routing:
         return Routing(task="t", route="s", confidence=0.9, answer=self.answer)
 
     def observe_audit(self, *_: object) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from offramp.app.queues import Proposals, objectives_of, teacher_queue, worker_dispatcher
 from offramp.app.security import guard_of
 from offramp.app.sessions import FirstOfSession
 from offramp.app.teacher import open_teacher
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 
     from offramp.app.build import App
     from offramp.core.call import Answer, OutputType
+    from offramp.core.decision import Proposal
     from offramp.core.deployment import Deployment
     from offramp.core.json import JsonObject
     from offramp.core.measure import Measure
+    from offramp.core.standing import Standing
 
 log = logging.getLogger("offramp.app")
 
@@ -69,12 +72,20 @@ class Backstage:
         self._assigner: Assigner | None = None
         self._compared: dict[str, tuple[OutputType, Measure | None]] = {}
         self._worker = WorkerProcess([*command(app, "worker"), "--base", settings.train.base])
+        scheduled = settings.schedule
+        self.queue = teacher_queue(scheduled)
+        self._dispatcher = worker_dispatcher(scheduled)
+        self._proposals = (
+            Proposals(self._dispatcher, objectives_of(scheduled), self._worker.ask)
+            if self._dispatcher
+            else None
+        )
         self._deployed: list[Deployment] = []
         self._failed: tuple[set[str], float] = (set(), 0.0)
         self._rolled_back: dict[str, str] = {}
         self.router = SpecialistRouter(
             assign=self._assign,
-            ask=self._worker.ask,
+            ask=self._ask,
             agree=self._agree,
             monitor=lambda deployment: _watch().StoredAudit(app.store, deployment),
             audit_rate=settings.certify.audit_rate,
@@ -138,7 +149,25 @@ class Backstage:
                 if deployment.specialist in self.router.live
             ],
             "rolled_back": self._rolled_back,
+            "schedule": self._schedule(),
         }
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether calls wait for their turn anywhere."""
+        return self.queue is not None or self._proposals is not None
+
+    async def _ask(
+        self, specialist: str, task: str, request: JsonObject, standing: Standing | None
+    ) -> Proposal:
+        if self._proposals is None:
+            return await self._worker.ask(specialist, task, request)
+        return await self._proposals.ask(specialist, task, request, standing)
+
+    def _schedule(self) -> JsonObject:
+        llm = None if self.queue is None else self.queue.dispatcher
+        found = {"llm": llm, "worker": self._dispatcher}
+        return {name: one.status() for name, one in found.items() if one is not None}
 
     def _assign(self, request: JsonObject) -> str | None:
         return None if self._assigner is None else self._assigner.assign(request)

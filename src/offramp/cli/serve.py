@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import TYPE_CHECKING
 
 import click
 
 from offramp.access.guard import check_binding
 from offramp.app import build
+from offramp.app.queues import classes_of_keys
 from offramp.app.security import keys_of, leave_no_core
 from offramp.app.serving import Backstage
 from offramp.app.teacher import check_teachers
@@ -16,8 +18,12 @@ from offramp.cli import options
 from offramp.core.timeslice import shorten
 from offramp.gateway.admin import Admin
 from offramp.gateway.app import Gateway
+from offramp.gateway.standings import Standings
 from offramp.telemetry import configure_logs
 from offramp.upstream.serving import Address, run, serve
+
+if TYPE_CHECKING:
+    from offramp.config import ScheduleSettings
 
 
 @click.command("serve")
@@ -73,6 +79,8 @@ def command(
                 tap=backstage.tap.put if settings.record.enabled else None,
                 pseudonyms=app.pseudonyms,
                 status=backstage.status,
+                queue=backstage.queue,
+                standings=_standings(settings.schedule) if backstage.scheduled else None,
             )
             try:
                 await serve(gateway, host=settings.gateway.host, port=settings.gateway.port, on_ready=ready)
@@ -86,6 +94,14 @@ def command(
         run(serving())
     finally:
         app.close()
+
+
+def _standings(schedule: ScheduleSettings) -> Standings:
+    return Standings(
+        class_header=schedule.class_header,
+        deadline_header=schedule.deadline_header,
+        keys=classes_of_keys(schedule),
+    )
 
 
 def _announcement(url: str, upstream: str, *, as_json: bool) -> str:

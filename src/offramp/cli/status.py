@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from offramp.app import build
+from offramp.app.queues import scheduled_line
 from offramp.app.recording import alarm_of, recording_of
 from offramp.app.watch import live_risk
 from offramp.cli import options
@@ -33,11 +36,14 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         app.close()
     if as_json:
         facts = {"calls": calls, "tasks": len(tasks), "live": live}
-        echo_json({**facts, "recording": recording, "retrain": retrain, "stale": stale})
+        facts |= {"recording": recording, "retrain": retrain, "stale": stale}
+        echo_json({**facts, "schedule": asdict(app.settings.schedule)})
         return
     if alarm := alarm_of(recording):
         click.echo(f"ALARM: {alarm}", err=True)
     click.echo(f"{calls} calls recorded, {len(tasks)} tasks discovered, {len(live)} specialists live.")
+    if line := scheduled_line(app.settings.schedule):
+        click.echo(line)
     for found in live:
         click.echo(
             f"{found['specialist']}: {len(found['tasks'])} task(s), threshold {found['threshold']:.3f}, "

@@ -166,6 +166,54 @@ class TrainSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleSettings:
+    """Who waits for whom in front of engines that hold only so many calls (docs/scheduling.md).
+
+    Attributes:
+        slots: Calls at once at ``gateway.upstream``; 0 lets all in, as a provider wants it.
+        worker_slots: Proposals at once at the worker with the specialists; 0 lets all in.
+        interactive: Guaranteed share of small-model calls that somebody waits for.
+        tool: The same of small-model calls of agents.
+        llm: The same of the LLM's calls.
+        batch: The same of calls that nobody waits for.
+        reserve: Share of the slots that is kept for the LLM's calls; others only borrow it.
+        lend_s: Longest predicted seconds of a call that borrows.
+        queue: Most calls of a class that wait; more are refused with 429.
+        interactive_s: Seconds within which interactive calls are to be answered; later ones are refused
+            with 503, or go from a specialist to the LLM.
+        tool_s: The same for calls of agents, which are answered late rather than refused.
+        llm_s: The same for the LLM's calls.
+        batch_s: The same for calls that nobody waits for.
+        small: Models at ``gateway.upstream`` that are small, comma-separated; other calls are the LLM's.
+        adapters: Small models there that are adapters of one base, comma-separated.
+        loaded: Adapters that the server holds at once (vLLM's ``--max-loras``).
+        keys: Class of the calls of offramp keys: ``KEY=batch``, comma-separated.
+        class_header: Request field that names the class where the key does not.
+        deadline_header: Request field with the milliseconds until the answer is wanted.
+    """
+
+    slots: int = 0
+    worker_slots: int = 0
+    interactive: float = 0.4
+    tool: float = 0.2
+    llm: float = 0.2
+    batch: float = 0.05
+    reserve: float = 0.2
+    lend_s: float = 0.5
+    queue: int = 1000
+    interactive_s: float = 10.0
+    tool_s: float = 60.0
+    llm_s: float = 600.0
+    batch_s: float = 86_400.0
+    small: str = ""
+    adapters: str = ""
+    loaded: int = 8
+    keys: str = ""
+    class_header: str = "x-offramp-class"
+    deadline_header: str = "x-offramp-deadline-ms"
+
+
+@dataclass(frozen=True, slots=True)
 class PlanSettings:
     """What calls and devices cost.
 
@@ -197,6 +245,7 @@ class Settings:
     certify: CertifySettings = field(default_factory=CertifySettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     plan: PlanSettings = field(default_factory=PlanSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     measures: Measures = field(default_factory=Measures)
 
     @property
@@ -216,7 +265,7 @@ class Settings:
 
 
 MEASURES = "measures"
-SECTIONS = ("gateway", "record", "telemetry", "certify", "train", "plan", MEASURES)
+SECTIONS = ("gateway", "record", "telemetry", "certify", "train", "plan", "schedule", MEASURES)
 
 
 def load(
@@ -332,6 +381,15 @@ def _checked(settings: Settings) -> Settings:
         ("train.threads", settings.train.threads, 0, 1024),
         ("train.seeds", settings.train.seeds, 0, 65),
         ("train.min_origins", settings.train.min_origins, 0, 1_000_001),
+        ("schedule.slots", settings.schedule.slots, -1, 65_536),
+        ("schedule.worker_slots", settings.schedule.worker_slots, -1, 65_536),
+        ("schedule.lend_s", settings.schedule.lend_s, -1e-9, 86_400.0),
+        ("schedule.queue", settings.schedule.queue, -1, 1_000_001),
+        ("schedule.interactive_s", settings.schedule.interactive_s, 0.0, 1e6),
+        ("schedule.tool_s", settings.schedule.tool_s, 0.0, 1e6),
+        ("schedule.llm_s", settings.schedule.llm_s, 0.0, 1e6),
+        ("schedule.batch_s", settings.schedule.batch_s, 0.0, 1e6),
+        ("schedule.loaded", settings.schedule.loaded, 0, 65_536),
     )
     for name, value, low, high in ranges:
         if not low < value < high:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from offramp.core.call import Answer
     from offramp.core.json import JsonObject
+    from offramp.core.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,13 @@ class Router(Protocol):
         """True while nothing is live, so that the gateway need not even parse the request."""
         ...
 
-    async def route(self, request: JsonObject) -> Routing:
-        """Decide for one decoded chat-completions request."""
+    async def route(self, request: JsonObject, standing: Standing | None = None) -> Routing:
+        """Decide for one decoded chat-completions request.
+
+        Args:
+            request: The request.
+            standing: How urgent it is; None where nothing is scheduled.
+        """
         ...
 
     def observe_audit(self, routing: Routing, request: JsonObject, teacher: JsonObject) -> None:

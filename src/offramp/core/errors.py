@@ -17,6 +17,7 @@
     │   ├── UpstreamUnreachable
     │   └── UpstreamTimeout
     └── EngineError            a specialist could not answer; the call defers; exit code 5
+        └── Busy               its queue is full, or it could not answer in time
 
 A class says whether trying again can help (``retryable``); an instance carries ``hint``: the one
 thing to do about it. The message says what was received and what is allowed.
@@ -121,3 +122,23 @@ class EngineError(OfframpError):
     """A specialist could not answer; the call defers to the teacher."""
 
     exit_code: ClassVar[int] = 5
+
+
+class Busy(EngineError):
+    """An engine has no room for a call.
+
+    Args:
+        message: What was received and what is allowed.
+        hint: What to do.
+        late: Whether the call could not be answered before its deadline; else too many wait.
+        retry_after_s: Seconds until another try may find room.
+    """
+
+    retryable: ClassVar[bool] = True
+
+    def __init__(
+        self, message: str, *, hint: str = "", late: bool = False, retry_after_s: float = 0.0
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.late = late
+        self.retry_after_s = retry_after_s

@@ -30,10 +30,12 @@ from offramp.record.pseudonym import Pseudonyms
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from offramp.app.queues import Queue
     from offramp.core.decision import Router
     from offramp.core.json import JsonObject
     from offramp.gateway.caller import Caller
     from offramp.gateway.endpoint import Endpoint
+    from offramp.gateway.standings import Standings
     from offramp.gateway.wire import Admission, Asked, Guard, Reply
     from offramp.gateway.witness import Tap
     from offramp.upstream.asgi import Receive, Scope, Send
@@ -80,6 +82,8 @@ class Gateway:
         status: What ``/offramp/status`` says; what stands under ``recording`` is in ``/metrics`` too.
         endpoints: Further endpoints of offramp's own.
         limits: How far it goes.
+        standings: Read how urgent calls are, for ``queue`` and the router; None schedules nothing.
+        queue: Where calls to ``upstream`` wait for their turn.
         clock: Time of each call.
 
     Attributes:
@@ -98,6 +102,8 @@ class Gateway:
         status: Callable[[], JsonObject] = dict,
         endpoints: Sequence[Endpoint] = (),
         limits: Limits | None = None,
+        standings: Standings | None = None,
+        queue: Queue | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.counters = Counters()
@@ -107,8 +113,8 @@ class Gateway:
         witness = Witness(tap, self.counters)
         clock = clock or SystemClock()
         self._auditor = None if router is None else self._audited_by(router, witness, clock)
-        desk = Desk(router, self._auditor, witness, self.counters, clock)
-        self._openai = Teacher(upstream, form_of(Dialect.CHAT), witness, self.counters)
+        desk = Desk(router, self._auditor, witness, self.counters, clock, standings)
+        self._openai = Teacher(upstream, form_of(Dialect.CHAT), witness, self.counters, queue)
         self._anthropic = Teacher(anthropic or upstream, form_of(Dialect.MESSAGES), witness, self.counters)
         self._calls = {
             _BASE + form.path: Calls(form, self._teacher_at(form.path), desk) for form in FORMS.values()

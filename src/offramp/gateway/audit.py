@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from offramp.core.errors import UpstreamError
+from offramp.core.errors import Busy, UpstreamError
 from offramp.dialect.codec import decode, encode
 from offramp.gateway.counters import Metric
 from offramp.gateway.course import Course
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from offramp.gateway.counters import Counters
     from offramp.gateway.teacher import Teacher
     from offramp.gateway.witness import Witness
-    from offramp.upstream.port import Headers, Upstream
+    from offramp.upstream.port import Headers
 
 _log = logging.getLogger("offramp.gateway")
 
@@ -74,7 +75,7 @@ class Auditor:
             teacher: Who is asked.
         """
         question = _Question(
-            _plain(course.asked, course.caller.forward, request), course, request, form, teacher.upstream
+            _plain(course.asked, course.caller.forward, request), course, request, form, teacher
         )
         task = asyncio.create_task(self._audit(question))
         self._running.add(task)
@@ -110,7 +111,7 @@ class Auditor:
         for pause in (*self._pauses_s, None):
             try:
                 audit = await self._ask(question)
-            except UpstreamError as error:
+            except (UpstreamError, Busy) as error:
                 _log.info("An audit of %s got no answer: %s", route, error)
             else:
                 if audit.status == _OK:
@@ -132,12 +133,23 @@ class Auditor:
             routing=about.routing,
             audit_of=about.id if about.recorded else "",
         )
+        teacher = question.teacher
+        turn = None
+        if teacher.queue is not None and about.standing is not None:
+            # Nobody waits for it: it must not stand before those for whom somebody does.
+            turn = await teacher.queue.enter(about.standing.as_batch(time.monotonic()))
         path = asked.target.removeprefix("/v1")
-        response = await question.upstream.send(asked.method, path, asked.headers, asked.body)
+        answered = False
         try:
-            audit.pieces = [piece async for piece in response]
+            response = await teacher.upstream.send(asked.method, path, asked.headers, asked.body)
+            try:
+                audit.pieces = [piece async for piece in response]
+                answered = True
+            finally:
+                await response.aclose()
         finally:
-            await response.aclose()
+            if turn is not None:
+                turn.leave(answered=answered)
         audit.begin(response.status, response.headers)
         audit.end()
         return audit
@@ -152,14 +164,14 @@ class _Question:
         course: The specialist's call.
         request: Its request, decoded.
         form: Its dialect.
-        upstream: The way to the teacher.
+        teacher: Who is asked.
     """
 
     asked: Asked
     course: Course
     request: JsonObject
     form: Form
-    upstream: Upstream
+    teacher: Teacher
 
 
 def _plain(asked: Asked, forward: Headers, request: JsonObject) -> Asked:

@@ -36,11 +36,15 @@ class Caller:
         forward: The header fields that the teacher gets.
         record: Whether the call may be recorded.
         trainable: Whether it may be trained on.
+        key: Id of the offramp key that came with it, "" where none did.
     """
 
-    __slots__ = ("forward", "record", "run", "trainable", "who")
+    __slots__ = ("forward", "key", "record", "run", "trainable", "who")
 
-    def __init__(self, who: str, run: str, forward: Headers, *, record: bool, trainable: bool) -> None:
+    def __init__(
+        self, who: str, run: str, forward: Headers, *, record: bool, trainable: bool, key: str = ""
+    ) -> None:
+        self.key = key
         self.who = who
         self.run = run
         self.forward = forward
@@ -85,12 +89,13 @@ class Callers:
         # Most requests hold nothing that is not for the teacher, and are passed on without a copy.
         forward = _without(headers, admitted.drop) if ours else headers
         if not recorded or not admitted.record or found.get(_RECORD, b"").strip().lower() in _NO:
-            return Caller("", "", forward, record=False, trainable=False)
+            return Caller("", "", forward, record=False, trainable=False, key=admitted.key)
         accepted = found.get(_ACCEPTED)
         if accepted is not None and (readable := self._readable(accepted)) != accepted:
             forward = [(_ACCEPTED, readable) if field[0] == _ACCEPTED else field for field in forward]
         who = admitted.who or self._who_of(found, asked.client)
-        return Caller(who, self._run_of(found), forward, record=True, trainable=admitted.trainable)
+        run = self._run_of(found)
+        return Caller(who, run, forward, record=True, trainable=admitted.trainable, key=admitted.key)
 
     @property
     def remembered(self) -> int:

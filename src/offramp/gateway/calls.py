@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from offramp.gateway.audit import Auditor
     from offramp.gateway.caller import Caller
     from offramp.gateway.counters import Counters
+    from offramp.gateway.standings import Standings
     from offramp.gateway.teacher import Teacher
     from offramp.gateway.wire import Asked, Reply
     from offramp.gateway.witness import Witness
@@ -48,6 +49,7 @@ class Desk:
         witness: Takes every answered call.
         counters: Where calls are counted.
         clock: Time of each call.
+        standings: Read how urgent calls are; None schedules nothing.
     """
 
     router: Router | None
@@ -55,6 +57,7 @@ class Desk:
     witness: Witness
     counters: Counters
     clock: Clock
+    standings: Standings | None = None
 
 
 class Calls:
@@ -78,6 +81,8 @@ class Calls:
         """Answer one call."""
         course = Course(asked, caller, self._form.dialect, started_at=self._desk.clock.now())
         request = None
+        if (standings := self._desk.standings) is not None:
+            course.standing = standings.of(asked, caller, _decoded(asked.body))
         self._counters.in_flight += 1
         try:
             router = self._desk.router
@@ -101,7 +106,7 @@ class Calls:
             course.routing = Routing(reason=reason)
             return request
         try:
-            course.routing = await router.route(self._form.to_chat(request))
+            course.routing = await router.route(self._form.to_chat(request), course.standing)
         except Exception:  # noqa: BLE001 - the edge of the router, which may be anybody's
             _log.exception("The router failed; the teacher answers", extra={"call": course.id})
             self._counters.add(Metric.FAULTS, "router")

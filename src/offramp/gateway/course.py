@@ -10,6 +10,7 @@ from offramp.record.exchange import new_call_id
 
 if TYPE_CHECKING:
     from offramp.core.call import Dialect
+    from offramp.core.standing import Standing
     from offramp.gateway.caller import Caller
     from offramp.gateway.wire import Asked
     from offramp.upstream.port import Headers
@@ -32,6 +33,7 @@ class Course:
         id: Id of the call in its response, its record and the log.
         started_at: Arrival, seconds since the epoch.
         routing: Who answers.
+        standing: How urgent it is; None where nothing is scheduled.
         status: Status of the response; 0 until there is one.
         headers: Header fields of the response.
         pieces: The body sent so far, kept where it is to be recorded.
@@ -58,6 +60,7 @@ class Course:
         "pieces",
         "recorded",
         "routing",
+        "standing",
         "started_at",
         "status",
         "witnessed",
@@ -81,6 +84,7 @@ class Course:
         self.started_at = started_at
         self.begun = time.perf_counter()
         self.routing = routing
+        self.standing: Standing | None = None
         self.status = 0
         self.headers: Headers = ()
         self.pieces: list[bytes] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offramp.gateway.counters import BOUNDS_S, Counters, Metric
+from offramp.gateway.scheduled import scheduled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,11 +36,12 @@ _MEANINGS = {
 }
 
 
-def render(counters: Counters, recording: JsonObject) -> str:
+def render(counters: Counters, recording: JsonObject, schedule: JsonObject | None = None) -> str:
     """Return every metric.
 
     Args:
         counters: What the gateway counted.
+        schedule: What the queues say of themselves, by engine.
         recording: What the recorder says of itself; its numbers become ``offramp_recorder_...``.
     """
     lines: list[str] = []
@@ -60,6 +62,7 @@ def render(counters: Counters, recording: JsonObject) -> str:
     )
     lines += _one("offramp_calls_in_flight", "gauge", "Calls under way", counters.in_flight)
     lines += _recorder(recording)
+    lines += scheduled(schedule or {})
     lines += _process()
     return "\n".join(lines) + "\n"
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from math import ceil
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from offramp.core.errors import BadInput, OfframpError, UpstreamError, UpstreamTimeout
+from offramp.core.errors import BadInput, Busy, OfframpError, UpstreamError, UpstreamTimeout
 from offramp.gateway.counters import Metric
 from offramp.gateway.problem import Problem, told
 from offramp.gateway.wire import UNKNOWN
@@ -14,6 +15,7 @@ from offramp.gateway.wire import UNKNOWN
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from offramp.app.queues import Queue
     from offramp.dialect import Form
     from offramp.gateway.counters import Counters
     from offramp.gateway.course import Course
@@ -42,9 +44,18 @@ class Teacher:
         form: How its API tells errors.
         witness: Takes each answer before its last byte is sent.
         counters: Where its failures are counted.
+        queue: Where calls with a standing wait for their turn; None lets all in at once.
     """
 
-    def __init__(self, upstream: Upstream, form: Form, witness: Witness, counters: Counters) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        form: Form,
+        witness: Witness,
+        counters: Counters,
+        queue: Queue | None = None,
+    ) -> None:
+        self.queue = queue
         self.upstream = upstream
         self.form = form
         self._witness = witness
@@ -61,6 +72,28 @@ class Teacher:
             reply: The way back to the client.
             extra: Header fields to add to the response.
         """
+        if self.queue is None or course.standing is None:
+            await self._ask(course, reply, extra)
+            return
+        try:
+            turn = await self.queue.enter(course.standing)
+        except Busy as error:
+            course.error = type(error).__name__
+            await self._send_away(error, course, reply, extra)
+            return
+        try:
+            await self._ask(course, reply, extra)
+        finally:
+            turn.leave(answered=reply.complete and not course.error)
+
+    async def _send_away(self, error: Busy, course: Course, reply: Reply, extra: Headers) -> None:
+        """Say when to come back: 503 for a call that could not be answered in time, 429 for a full queue."""
+        status, code = (503, "deadline_unreachable") if error.late else (429, "queue_full")
+        problem = Problem(status, str(error), code, retry_after=max(1, ceil(error.retry_after_s)))
+        fields, body = told(problem, self.form)
+        await self.say(course, reply, status, [*fields, *extra], body)
+
+    async def _ask(self, course: Course, reply: Reply, extra: Headers) -> None:
         asked = course.asked
         try:
             response = await self.upstream.send(

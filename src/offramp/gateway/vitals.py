@@ -80,11 +80,17 @@ class Vitals:
 
     def _metrics(self, inquiry: Inquiry) -> Page:
         del inquiry
-        return Page(render(self._counters, self._recording()).encode(), CONTENT_TYPE)
+        status = self._status()
+        text = render(self._counters, _part(status, "recording"), _part(status, "schedule"))
+        return Page(text.encode(), CONTENT_TYPE)
 
     def _recording(self) -> JsonObject:
-        recording = self._status().get("recording")
-        return recording if isinstance(recording, dict) else {}
+        return _part(self._status(), "recording")
+
+
+def _part(status: JsonObject, name: str) -> JsonObject:
+    part = status.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _health(inquiry: Inquiry) -> JsonObject:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from offramp.core.call import answer_of
 from offramp.core.decision import Routing
-from offramp.core.errors import OfframpError
+from offramp.core.errors import Busy, OfframpError
 from offramp.core.json import digest
 from offramp.route.mix import MixWatch
 
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from offramp.core.decision import Proposal
     from offramp.core.deployment import Deployment
     from offramp.core.json import JsonObject
+    from offramp.core.standing import Standing
 
     Assign = Callable[[JsonObject], str | None]
-    Ask = Callable[[str, str, JsonObject], Awaitable[Proposal]]
+    Ask = Callable[[str, str, JsonObject, Standing | None], Awaitable[Proposal]]
     Agree = Callable[[str, JsonObject, Answer, Answer], bool]
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class SpecialistRouter:
 
     Args:
         assign: Request to task id, None where it fits none.
-        ask: Specialist id, task id and request to its proposal; may raise `OfframpError`.
+        ask: Specialist id, task id, request and its standing to the proposal; may raise `OfframpError`.
         agree: Task id, request, and whether our answer to it and the teacher's are the same.
         monitor: Makes the audit test of a deployment.
         audit_rate: Share of answered calls that are audited, drawn uniformly.
@@ -105,7 +106,7 @@ class SpecialistRouter:
             # Members that always defer are watched as well: they are part of the certified mix.
             self._live |= dict.fromkeys((*deployment.mix, *deployment.tasks), live)
 
-    async def route(self, request: JsonObject) -> Routing:
+    async def route(self, request: JsonObject, standing: Standing | None = None) -> Routing:
         """Decide for one decoded chat-completions request; never raises."""
         task = self._assign(request)
         if task is None:
@@ -121,11 +122,15 @@ class SpecialistRouter:
             return Routing(task=task, reason="mix changed")
         if task not in live.deployment.tasks:
             return Routing(task=task, reason="always deferred")
-        return await self._asked(task, live.deployment, request)
+        return await self._asked(task, live.deployment, request, standing)
 
-    async def _asked(self, task: str, deployment: Deployment, request: JsonObject) -> Routing:
+    async def _asked(
+        self, task: str, deployment: Deployment, request: JsonObject, standing: Standing | None
+    ) -> Routing:
         try:
-            proposal = await self._ask(deployment.specialist, task, request)
+            proposal = await self._ask(deployment.specialist, task, request, standing)
+        except Busy:
+            return Routing(task=task, reason="specialist busy")
         except OfframpError as error:
             log.warning("Specialist %s gave no proposal: %s", deployment.specialist, error)
             return Routing(task=task, reason="specialist failed")

@@ -5,18 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from offramp.core.standing import CallClass
 
-class CallClass(enum.IntEnum):
-    """Why somebody waits, in the order in which classes get the surplus."""
-
-    INTERACTIVE = 0
-    """A small model answers, and somebody waits."""
-    TOOL = 1
-    """A small model answers an agent that works alone."""
-    LLM = 2
-    """What only the LLM can do; the reserve is kept for it."""
-    BATCH = 3
-    """Whenever there is room."""
+__all__ = ["CallClass", "Dispatch", "Event", "Reason", "Refused", "Request"]
 
 
 class Reason(enum.StrEnum):

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from offramp.core.placement import Placement
 
 _ROUNDING = 1e-9
+ANYTHING = "*"
+"""The model of an engine that answers whatever it is asked for."""
+
 LOADS_SAVED = 4.0
 """Calls for a loaded adapter go first as long as the others wait for less than so many loads."""
 
@@ -116,7 +119,7 @@ class EngineSpec:
     Attributes:
         name: Unique.
         slots: Requests at once: its credits.
-        models: What it answers without loading anything.
+        models: What it answers without loading anything; `ANYTHING` among them stands for all others.
         adapters: What it answers after loading an adapter.
         loaded: Adapters that it holds at once.
         load_s: Seconds that loading one takes.

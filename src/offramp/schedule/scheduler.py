@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from offramp.core.errors import BadInput
 from offramp.schedule.request import CallClass, Dispatch, Reason, Refused
-from offramp.schedule.rules import Rules
+from offramp.schedule.rules import ANYTHING, Rules
 from offramp.schedule.slots import Slots
 from offramp.schedule.waiting import Entry, Line, Tenants
 
@@ -91,6 +91,10 @@ class Scheduler:
         self._queued = [0] * len(_KINDS)
         self._queued_s = [0.0] * len(_KINDS)
         self.counts = {kind: ClassCounts() for kind in _KINDS}
+
+    def __contains__(self, id: object) -> bool:  # noqa: A002
+        """Whether a request of that id has not ended."""
+        return id in self._entries
 
     @property
     def models(self) -> frozenset[str]:
@@ -225,7 +229,7 @@ class Scheduler:
         return events
 
     def _line(self, kind: CallClass, model: str) -> Line:
-        engines = self._serving.get(model)
+        engines = self._serving.get(model) or self._serving.get(ANYTHING)
         if engines is None:
             raise BadInput(f"No engine serves {model!r}; served are {', '.join(sorted(self._serving))}.")
         line = self._lines[kind, model] = Line(kind, model, engines)

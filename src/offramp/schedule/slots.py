@@ -112,7 +112,7 @@ class Slots:
 
     def has(self, model: str) -> bool:
         """Whether a model needs no loading."""
-        return model in self._users or model in self.spec.models
+        return model in self._users or model not in self.spec.adapters
 
     def note(self, line: Line) -> None:
         """Take note of a line whose first request is another one, or which can be served in another way."""
@@ -120,7 +120,7 @@ class Slots:
         if head is None:
             return
         model = line.model
-        if model in self._users or model in self.spec.models:
+        if model in self._users or model not in self.spec.adapters:
             if model == self.draining:
                 return
             heap = self._ready[line.kind]
@@ -135,6 +135,7 @@ class Slots:
         owned, reserved, accounts = self._owned, self._reserved, self.accounts
         unspoken = self._spoken < self.spec.slots
         heads: list[tuple[int, Entry]] = []
+        claims: list[int] = []
         own: list[int] = []
         for kind in range(len(_KINDS)):
             entry = self._head(kind)
@@ -142,8 +143,12 @@ class Slots:
                 accounts.rest(kind)
                 continue
             heads.append((kind, entry))
-            if unspoken or owned[kind] < reserved[kind]:
+            if owned[kind] < reserved[kind]:
+                claims.append(kind)
+            elif unspoken:
                 own.append(kind)
+        # What is kept for a class is given back to it first; loans are for slots that nobody has a right to.
+        own = claims or own
         able = own or [kind for kind, entry in heads if entry.longest_s <= self._lend_s]
         if not able:
             return None
@@ -166,7 +171,7 @@ class Slots:
         entry.lent = choice.lent
         self.accounts.charge(choice.account, entry.device_s)
         model = line.model
-        if model in self.spec.models:
+        if model not in self.spec.adapters:
             return False, ""
         loads, evicted = (False, "") if model in self._users else (True, self._load(model))
         self._users[model] += 1
@@ -222,11 +227,11 @@ class Slots:
         return None if ready is None else ready[3]
 
     def _top(self, heap: _Heap, *, loaded: bool) -> tuple[int, float, int, Entry] | None:
-        stamps, users, models = self._stamps, self._users, self.spec.models
+        stamps, users, adapters = self._stamps, self._users, self.spec.adapters
         while heap:
             step, _, order, stamp, line = heap[0]
             model = line.model
-            here = model in users or model in models
+            here = model in users or model not in adapters
             if stamp != stamps[line] or here is not loaded or (loaded and model == self.draining):
                 heappop(heap)
                 continue

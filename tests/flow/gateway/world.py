@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import openai
 
     from offramp.core.json import JsonObject
+    from offramp.core.standing import Standing
     from offramp.gateway import Gateway
     from offramp.record.exchange import Exchange
     from offramp.testing.scripted_teacher import ScriptedTeacher
@@ -40,9 +41,11 @@ class Router:
     routing: Routing = field(default_factory=Routing)
     failure: Exception | None = None
     asked: list[JsonObject] = field(default_factory=list)
+    standings: list[Standing | None] = field(default_factory=list)
     audits: list[tuple[Routing, JsonObject, JsonObject]] = field(default_factory=list)
 
-    async def route(self, request: JsonObject) -> Routing:
+    async def route(self, request: JsonObject, standing: Standing | None = None) -> Routing:
+        self.standings.append(standing)
         self.asked.append(request)
         await asyncio.sleep(0)
         if self.failure is not None:

@@ -24,6 +24,7 @@ from offramp.core.errors import OfframpError
         (errors.UpstreamUnreachable, 4),
         (errors.UpstreamTimeout, 4),
         (errors.EngineError, 5),
+        (errors.Busy, 5),
     ],
 )
 def test_exit_codes_are_stable(error: type[OfframpError], code: int) -> None:
@@ -33,7 +34,7 @@ def test_exit_codes_are_stable(error: type[OfframpError], code: int) -> None:
 def test_trying_again_helps_only_where_the_situation_can_pass() -> None:
     classes = [value for value in vars(errors).values() if isinstance(value, type)]
     retryable = {c.__name__ for c in classes if issubclass(c, OfframpError) and c.retryable}
-    assert retryable == {"AddressInUse", "DiskFull", "UpstreamUnreachable", "UpstreamTimeout"}
+    assert retryable == {"AddressInUse", "Busy", "DiskFull", "UpstreamUnreachable", "UpstreamTimeout"}
 
 
 def test_an_error_reads_as_message_and_hint() -> None:

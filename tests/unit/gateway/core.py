@@ -21,7 +21,10 @@ from offramp.testing.replay import InProcessUpstream
 from offramp.testing.scripted_teacher import ScriptedTeacher, says, whole
 
 if TYPE_CHECKING:
+    from offramp.app.queues import Queue
     from offramp.core.json import JsonObject
+    from offramp.core.standing import Standing
+    from offramp.gateway.standings import Standings
     from offramp.record.exchange import Exchange
     from offramp.upstream.asgi import App, Receive, Scope, Send
     from offramp.upstream.port import Headers
@@ -80,9 +83,11 @@ class Router:
     idle: bool = False
     failure: Exception | None = None
     asked: list[JsonObject] = field(default_factory=list)
+    standings: list[Standing | None] = field(default_factory=list)
     audits: list[tuple[Routing, JsonObject, JsonObject]] = field(default_factory=list)
 
-    async def route(self, request: JsonObject) -> Routing:
+    async def route(self, request: JsonObject, standing: Standing | None = None) -> Routing:
+        self.standings.append(standing)
         self.asked.append(request)
         if self.failure is not None:
             raise self.failure
@@ -128,11 +133,14 @@ class World:
         form = form_of(dialect)
         self.path = "/v1" + form.path
         self.callers = Callers(Pseudonyms(KEY))
-        self.calls = Calls(
-            form,
-            Teacher(upstream, form, witness, self.counters),
-            Desk(self.router, self.auditor, witness, self.counters, Noon()),
-        )
+        self._parts = (upstream, form, witness, self.counters)
+        self.schedule(None, None)
+
+    def schedule(self, queue: Queue | None, standings: Standings | None) -> None:
+        """Answer calls through a queue."""
+        _, form, witness, counters = self._parts
+        desk = Desk(self.router, self.auditor, witness, counters, Noon(), standings)
+        self.calls = Calls(form, Teacher(*self._parts, queue), desk)
 
     def _take(self, exchange: Exchange) -> None:
         reply = self.replies[-1]

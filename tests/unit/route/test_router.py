@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from offramp.core.call import Answer
 from offramp.core.decision import Proposal, Routing
 from offramp.core.deployment import Deployment
-from offramp.core.errors import EngineError
+from offramp.core.errors import Busy, EngineError
 from offramp.route import MixWatch, SpecialistRouter
+
+if TYPE_CHECKING:
+    from offramp.core.standing import Standing
 
 DEPLOYMENT = Deployment("s-1", ("t-1",), threshold=0.8, alpha=0.05, delta=0.05)
 REQUEST = {"messages": [{"role": "user", "content": "lights off"}]}
@@ -41,8 +44,10 @@ class Bench:
     rolled_back: list[tuple[str, str]] = field(default_factory=list)
 
     def router(self, *deployments: Deployment) -> SpecialistRouter:
-        async def ask(specialist: str, task: str, request: dict[str, Any]) -> Proposal:
-            assert (specialist, task) == ("s-1", self.task)
+        async def ask(
+            specialist: str, task: str, request: dict[str, Any], standing: Standing | None
+        ) -> Proposal:
+            assert (specialist, task, standing) == ("s-1", self.task, None)
             if isinstance(self.proposal, Exception):
                 raise self.proposal
             return self.proposal
@@ -74,6 +79,7 @@ async def test_a_sure_specialist_answers() -> None:
         (Bench(proposal=Proposal(Answer("on"), 0.79)), REQUEST, "below threshold"),
         (Bench(proposal=Proposal(None, 0.99)), REQUEST, "no valid answer"),
         (Bench(proposal=EngineError("gone")), REQUEST, "specialist failed"),
+        (Bench(proposal=Busy("full", late=False, retry_after_s=1.0)), REQUEST, "specialist busy"),
         (Bench(), {**REQUEST, "n": 2}, "n > 1"),
         (Bench(), {**REQUEST, "logprobs": True}, "logprobs asked for"),
     ],

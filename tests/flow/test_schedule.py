@@ -1,0 +1,296 @@
+"""Calls that wait for their turn, over real sockets, at a server that holds each until it is let go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import openai
+import orjson
+import pytest
+from tests.flow.gateway.world import eventually
+
+from offramp.app import build
+from offramp.app.queues import classes_of_keys
+from offramp.app.serving import Backstage
+from offramp.config import load
+from offramp.core.admission import Admission
+from offramp.gateway import Gateway
+from offramp.gateway.standings import Standings
+from offramp.testing.scripted_teacher import says
+from offramp.upstream.asgi import read_body
+from offramp.upstream.serving import Server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from offramp.core.json import JsonObject
+    from offramp.upstream.asgi import Receive, Scope, Send
+    from offramp.upstream.port import Headers
+
+HELLO: Any = [{"role": "user", "content": "hello"}]
+
+
+@dataclass(slots=True)
+class HeldTeacher:
+    """A server that answers a call when it is let go, and keeps count of what it has at once.
+
+    Attributes:
+        heard: Models of the calls, in order of arrival.
+        under_way: Models of those that are held.
+        most: Most calls that were held at once.
+        models: Most different models that were held at once.
+    """
+
+    heard: list[str] = field(default_factory=list)
+    under_way: list[str] = field(default_factory=list)
+    most: int = 0
+    models: int = 0
+    _gate: asyncio.Event = field(default_factory=asyncio.Event)
+    _let: list[asyncio.Event] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        request: JsonObject = orjson.loads(await read_body(receive, at_most=1 << 20) or b"")
+        model = request["model"]
+        self.heard.append(model)
+        self.under_way.append(model)
+        self.most = max(self.most, len(self.under_way))
+        self.models = max(self.models, len(set(self.under_way)))
+        try:
+            if not self._gate.is_set():
+                go = asyncio.Event()
+                self._let.append(go)
+                await go.wait()
+        finally:
+            self.under_way.remove(model)
+        body = orjson.dumps(says(f"from {model}"))
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def let_one_go(self) -> None:
+        """Answer the call that has been held longest."""
+        self._let.pop(0).set()
+
+    def let_all_go(self) -> None:
+        """Answer all that is held and whatever comes."""
+        self._gate.set()
+        while self._let:
+            self.let_one_go()
+
+
+class Keys:
+    """A guard that knows every key by its own name."""
+
+    def admit(self, method: str, path: str, headers: Headers, client: str = "") -> Admission:
+        del method, path, client
+        return Admission(key=dict(headers).get(b"authorization", b"").decode().removeprefix("Bearer "))
+
+    def refuses(self, admission: Admission, model: str) -> None:
+        del admission, model
+
+
+@dataclass(slots=True)
+class Site:
+    """A gateway with queues, its teacher and its clients."""
+
+    teacher: HeldTeacher
+    backstage: Backstage
+    url: str
+    client: openai.AsyncOpenAI
+    tasks: list[asyncio.Task[Any]] = field(default_factory=list)
+
+    def ask(self, model: str = "gpt-4o", *, key: str = "sk-1", **fields: Any) -> asyncio.Task[Any]:
+        """Send a call; it is answered when the teacher lets it go."""
+        client = self.client.with_options(api_key=key)
+        task: asyncio.Task[Any] = asyncio.create_task(
+            client.chat.completions.create(model=model, messages=HELLO, **fields)
+        )
+        self.tasks.append(task)
+        return task
+
+    def of(self, name: str) -> Any:
+        """What the queue in front of the LLM says of a class."""
+        return self.backstage.status()["schedule"]["llm"]["classes"][name]
+
+    async def waiting(self, name: str, count: int) -> None:
+        """Let as many calls of a class wait."""
+        await eventually(lambda: self.of(name)["waiting"] == count)
+
+
+@contextlib.asynccontextmanager
+async def site(tmp_path: Path, **schedule: Any) -> AsyncIterator[Site]:
+    """Serve as ``offramp serve`` does, with the given settings of its queues."""
+    teacher = HeldTeacher()
+    async with contextlib.AsyncExitStack() as stack:
+        behind = await stack.enter_async_context(Server(teacher, grace_s=1))
+        overrides = {f"schedule.{name}": value for name, value in schedule.items()}
+        settings = load(
+            environ={},
+            overrides={
+                "home": tmp_path,
+                "gateway.upstream": behind.address.url,
+                "record.enabled": False,
+                **overrides,
+            },
+        )
+        app = build(settings)
+        stack.callback(app.close)
+        backstage = await stack.enter_async_context(Backstage(app))
+        gateway = Gateway(
+            backstage.upstream,
+            guard=Keys(),
+            status=backstage.status,
+            queue=backstage.queue,
+            standings=Standings(keys=classes_of_keys(settings.schedule)),
+        )
+        stack.push_async_callback(gateway.aclose)
+        front = await stack.enter_async_context(Server(gateway, grace_s=1))
+        client = openai.AsyncOpenAI(
+            base_url=front.address.url + "/v1", api_key="sk-1", max_retries=0, timeout=60
+        )
+        await stack.enter_async_context(client)
+        made = Site(teacher, backstage, front.address.url, client)
+        try:
+            yield made
+        finally:
+            teacher.let_all_go()
+            await asyncio.gather(*made.tasks, return_exceptions=True)
+
+
+async def test_llm_calls_keep_their_reserve_under_a_flood_of_small_ones(tmp_path: Path) -> None:
+    """Four slots, two kept: long small calls take two, and the LLM's go in while forty of them wait."""
+    async with site(tmp_path, slots=4, reserve=0.5, small="small") as made:
+        small = [made.ask("small") for _ in range(42)]
+        await made.waiting("interactive", 40)
+        await eventually(lambda: made.teacher.under_way == ["small"] * 2)
+        llm = [made.ask("gpt-4o") for _ in range(2)]
+        await eventually(lambda: made.teacher.under_way.count("gpt-4o") == 2)
+        assert made.of("interactive")["waiting"] == 40
+        made.teacher.let_all_go()
+        answers = await asyncio.gather(*small, *llm)
+        assert {answer.choices[0].message.content for answer in answers} == {"from small", "from gpt-4o"}
+        assert made.teacher.most == 4
+        assert made.of("llm")["completed"] == 2
+
+
+async def test_kept_slots_are_lent_to_short_calls_and_come_back(tmp_path: Path) -> None:
+    """A call of one token borrows; the LLM's call gets the first slot that is given back."""
+    async with site(tmp_path, slots=4, reserve=0.5, small="small") as made:
+        for _ in range(10):
+            made.ask("small", max_tokens=1)
+        await made.waiting("interactive", 6)
+        assert made.backstage.status()["schedule"]["llm"]["lent"] == 2
+        made.ask("gpt-4o")
+        await made.waiting("llm", 1)
+        made.teacher.let_one_go()
+        await eventually(lambda: "gpt-4o" in made.teacher.under_way)
+        assert made.teacher.most == 4
+
+
+async def test_over_committed_adapters_lose_no_call(tmp_path: Path) -> None:
+    """Eight adapters on a server that holds two: all is answered, and never are three in use."""
+    names = [f"a{number}" for number in range(8)]
+    async with site(tmp_path, slots=6, reserve=0.0, adapters=",".join(names), loaded=2) as made:
+        calls = [made.ask(names[number * 5 % 8], max_tokens=1) for number in range(64)]
+        while not all(call.done() for call in calls):
+            if made.teacher.under_way:
+                made.teacher.let_one_go()
+            await asyncio.sleep(0.002)
+        answers = [call.result().choices[0].message.content for call in calls]
+        assert answers == [f"from {names[number * 5 % 8]}" for number in range(64)]
+        assert made.teacher.models == 2
+        assert made.of("interactive")["dispatched"] == 64
+
+
+async def test_a_full_queue_is_told_with_a_time_to_come_back(tmp_path: Path) -> None:
+    """429 in the client's own error form."""
+    async with site(tmp_path, slots=1, queue=1) as made:
+        made.ask()
+        await eventually(lambda: len(made.teacher.under_way) == 1)
+        made.ask()
+        await made.waiting("llm", 1)
+        with pytest.raises(openai.RateLimitError, match="no more may wait") as told:
+            await made.ask()
+        assert int(told.value.response.headers["retry-after"]) >= 1
+        assert told.value.code == "queue_full"
+        assert made.of("llm")["refused"] == {"full": 1, "late": 0}
+
+
+async def test_a_call_that_cannot_be_answered_in_time_is_told_so(tmp_path: Path) -> None:
+    """A small model's call waits until its deadline is out of reach; the LLM's are answered late instead."""
+    async with site(tmp_path, slots=1, small="small") as made:
+        made.ask()
+        await eventually(lambda: len(made.teacher.under_way) == 1)
+        wish = {"x-offramp-deadline-ms": "300"}
+        late = made.ask("gpt-4o", max_tokens=1, extra_headers=wish)
+        with pytest.raises(openai.InternalServerError, match="before its deadline") as told:
+            await made.ask("small", max_tokens=1, extra_headers=wish)
+        assert told.value.status_code == 503
+        assert int(told.value.response.headers["retry-after"]) >= 1
+        made.teacher.let_all_go()
+        assert (await late).choices[0].message.content == "from gpt-4o"
+
+
+async def test_a_client_that_leaves_leaves_the_queue(tmp_path: Path) -> None:
+    """Whether it waits or is under way: its slot goes to the next."""
+    async with site(tmp_path, slots=1) as made:
+        first = made.ask("first")
+        await eventually(lambda: made.teacher.under_way == ["first"])
+        second = made.ask("second")
+        await made.waiting("llm", 1)
+        made.ask("third")
+        await made.waiting("llm", 2)
+        second.cancel()
+        await made.waiting("llm", 1)
+        first.cancel()
+        await eventually(lambda: made.teacher.heard == ["first", "third"])
+        assert made.of("llm")["cancelled"] == 2
+
+
+async def test_keys_and_headers_name_the_class(tmp_path: Path) -> None:
+    """A key's class goes before the header; a large model's call is the LLM's or batch, whatever it says."""
+    async with site(tmp_path, slots=1, small="small", keys="night=batch") as made:
+        made.ask("first")
+        await eventually(lambda: made.teacher.under_way == ["first"])
+        tool = {"x-offramp-class": "tool"}
+        made.ask("small", key="night", extra_headers=tool)
+        made.ask("small", extra_headers=tool)
+        made.ask("gpt-4o", extra_headers={"x-offramp-class": "interactive"})
+        made.ask("gpt-4o", extra_headers={"x-offramp-class": "batch"})
+        made.ask("small", tools=[{"type": "function", "function": {"name": "f"}}])
+        made.ask("small")
+        await made.waiting("batch", 2)
+        await made.waiting("tool", 2)
+        await made.waiting("llm", 1)
+        await made.waiting("interactive", 1)
+
+
+async def test_queues_are_in_the_metrics(tmp_path: Path) -> None:
+    """Who waits, how long it took, what was refused and lent, by class."""
+    async with site(tmp_path, slots=1, queue=1, small="small") as made:
+        made.ask("small")
+        await eventually(lambda: len(made.teacher.under_way) == 1)
+        made.ask("small")
+        await made.waiting("interactive", 1)
+        with pytest.raises(openai.RateLimitError):
+            await made.ask("small")
+        made.teacher.let_all_go()
+        await asyncio.gather(*made.tasks, return_exceptions=True)
+        async with openai.AsyncOpenAI(base_url=made.url, api_key="sk-1") as plain:
+            text = await plain.get("/metrics", cast_to=str)
+        labels = 'engine="llm",class="interactive"'
+        for line in (
+            'offramp_schedule_slots{engine="llm"} 1',
+            f"offramp_schedule_dispatched_total{{{labels}}} 2",
+            f'offramp_schedule_refused_total{{{labels},reason="full"}} 1',
+            f"offramp_schedule_wait_seconds_count{{{labels}}} 2",
+            f"offramp_schedule_waiting{{{labels}}} 0",
+        ):
+            assert line in text
+        assert len(set(re.findall(r"^# TYPE (offramp_schedule_\w+)", text, re.MULTILINE))) == 11
