@@ -216,7 +216,7 @@ def test_what_only_the_loose_measure_calls_the_same_is_certified_only_under_it(w
     assert loose.fields == {}
     # Confidence and threshold are of one measure: another one is another specialist.
     assert world.training.runs == 2
-    with pytest.raises(NotFound, match="up to punctuation and defaults; the settings compare"):
+    with pytest.raises(NotFound, match=r"up to punctuation and defaults\); the settings compare"):
         state.promote(world.store, loose.unit.tasks[0].id)
     (deployment,) = state.promote(world.store, measures=world.measures)
     assert deployment.measure == Measure.TOOLS_LOOSE.wording

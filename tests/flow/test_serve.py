@@ -243,7 +243,7 @@ async def test_what_was_certified_in_another_sense_than_the_settings_now_is_take
     kept = world.app.settings
     world.app.settings = replace(kept, measures=Measures(forms={OutputType.LABEL: Measure.TEXT}))
     (deployment,) = state.promote(world.app.store)
-    certified = f"certified for agreement as {Measure.LABEL.wording}"
+    certified = f"certified for agreement ({Measure.LABEL.wording}"
     await world.until(
         lambda: certified in world.backstage.status()["rolled_back"].get(deployment.specialist, "")
     )

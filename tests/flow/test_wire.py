@@ -57,7 +57,7 @@ class _Router:
     async def route(self, _request: JsonObject, _standing: Standing | None = None) -> Routing:
         return Routing(task="t", route="s", confidence=0.9, answer=self.answer)
 
-    def observe_audit(self, *_: object) -> None:
+    async def observe_audit(self, *_: object) -> None:
         raise AssertionError("nothing is audited")
 
 

@@ -110,7 +110,9 @@ class _Arms:
         app.embedder = self._app.embedder
         workshop = replace(app.workshop(self._say), folder=self._folder)
         validation = self._part.dataset.parts["validation"]
-        loss = score(make("lora", self._part, workshop), [validation[row] for row in rows]).loss
+        loss = score(
+            make("lora", self._part, workshop), [validation[row] for row in rows], judge=workshop.judge
+        ).loss
         self._say(f"  {model.name}: agrees on {1 - loss.mean():.1%} of {len(rows)} more calls")
         return [float(value) for value in loss]
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from offramp.app import judging
 from offramp.app.asking import HttpChat
 from offramp.app.chosen import AUTO, chosen_base
 from offramp.app.recording import TellingWriter
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
 
     from offramp.config import Settings
     from offramp.core.json import JsonObject
+    from offramp.core.measure import Measures
     from offramp.core.model import Example
     from offramp.engine.embedder import Embedder
     from offramp.engine.port import Engine
+    from offramp.loop.judge import ChatJudge
     from offramp.loop.ladder import Tools, Workshop
     from offramp.loop.night import Goal
     from offramp.loop.workshop import Asked, TrainAdapter
@@ -189,8 +192,23 @@ class App:
             encoder=heavy("offramp.engine.embedder").packaged_model(),
             recipe=self._recipe,
             min_origins=self.settings.train.min_origins,
+            judging=judging.judging_with(self.store, self.judge),
         )
         return workshop
+
+    @cached_property
+    def _judge_chat(self) -> HttpChat:
+        return judging.chat_of(self.settings)
+
+    @cached_property
+    def judge(self) -> ChatJudge | None:
+        """The judge of free text, for one conversion or check; None where none is set up."""
+        return judging.judge_of(self.settings, self._judge_chat)
+
+    @property
+    def measures(self) -> Measures:
+        """In which sense answers are compared: the settings' choice, with what is known of the judge."""
+        return judging.measures_with(self.settings.measures, self.store, self.judge)
 
     @property
     def goal(self) -> Goal:
@@ -255,7 +273,7 @@ class App:
 
     def close(self) -> None:
         """Close what was opened."""
-        for name in ("store", "_server_chat", "_teacher_chat"):
+        for name in ("store", "_server_chat", "_teacher_chat", "_judge_chat"):
             if name in self.__dict__:
                 getattr(self, name).close()
 

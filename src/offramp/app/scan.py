@@ -16,7 +16,7 @@ from offramp.app.build import build, heavy
 from offramp.app.chosen import AUTO
 from offramp.app.money import cost_shares, prices_of
 from offramp.app.summary import summarise
-from offramp.config.settings import TrainSettings
+from offramp.config.settings import JudgeSettings, TrainSettings
 from offramp.core.errors import BadInput
 from offramp.interchange import Broken, format_named, read_calls
 from offramp.loop.find import Stages, find_in
@@ -98,7 +98,7 @@ def scan(settings: Settings, wanted: Wanted, say: Say) -> Summary:
         bundled = TrainSettings().base
         base = bundled if settings.train.base == AUTO else settings.train.base
         train = replace(settings.train, server="", cheaper="", base=base)
-        app = build(replace(settings, home=Path(folder), train=train))
+        app = build(replace(settings, home=Path(folder), train=train, judge=JudgeSettings()))
         try:
             return _Scan(app, wanted, say).run()
         finally:
@@ -127,7 +127,7 @@ class _Scan:
             self._say,
             days=facts.days,
             prices=prices,
-            measures=self._app.settings.measures,
+            measures=self._app.measures,
         )
         able = any(task.convertible for task in found[1].tasks)
         if able and not self._wanted.quick:

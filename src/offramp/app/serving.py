@@ -8,15 +8,18 @@ import logging
 import random
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
+from offramp.app import judging
 from offramp.app.queues import Proposals, objectives_of, teacher_queue, worker_dispatcher
 from offramp.app.security import guard_of
 from offramp.app.sessions import FirstOfSession
 from offramp.app.teacher import open_teacher
 from offramp.app.worker_process import WorkerProcess
-from offramp.certify.agreement import agree
+from offramp.certify.agreement import Pair, agreeing
 from offramp.core.errors import EngineError
+from offramp.core.measure import Measure
 from offramp.discover.assign import Assigner
 from offramp.loop import state
 from offramp.loop.staleness import compared, why_stale
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
     from offramp.core.decision import Proposal
     from offramp.core.deployment import Deployment
     from offramp.core.json import JsonObject
-    from offramp.core.measure import Measure
     from offramp.core.standing import Standing
 
 log = logging.getLogger("offramp.app")
@@ -70,6 +72,9 @@ class Backstage:
         self.guard = guard_of(app)
         self.tap = Tap(command(app, "recorder"), lambda: _journal(app))
         self._assigner: Assigner | None = None
+        self._judge_chat = judging.chat_of(settings)
+        # Audits have a rate, not a budget: without them nobody watches what was promised.
+        self._judge = judging.judge_of(settings, self._judge_chat, most=0)
         self._compared: dict[str, tuple[OutputType, Measure | None]] = {}
         self._worker = WorkerProcess([*command(app, "worker"), "--base", settings.train.base])
         scheduled = settings.schedule
@@ -124,6 +129,7 @@ class Backstage:
         await self.tap.close()
         await self.upstream.aclose()
         await self.anthropic.aclose()
+        await asyncio.to_thread(self._judge_chat.close)
 
     def status(self) -> JsonObject:
         """Say what is live, with live risk bounds, and how recording goes."""
@@ -144,7 +150,7 @@ class Backstage:
                 "error": stats.error,
             },
             "live": [
-                {**deployment.to_dict(), **_watch().live_risk(self._app.store, deployment.specialist)}
+                {**deployment.to_dict(), **_watch().live_risk(self._app.store, deployment)}
                 for deployment in self._deployed
                 if deployment.specialist in self.router.live
             ],
@@ -172,9 +178,12 @@ class Backstage:
     def _assign(self, request: JsonObject) -> str | None:
         return None if self._assigner is None else self._assigner.assign(request)
 
-    def _agree(self, task: str, request: JsonObject, ours: Answer, theirs: Answer) -> bool:
+    async def _agree(self, task: str, request: JsonObject, ours: Answer, theirs: Answer) -> bool:
         output, measure = self._compared[task]
-        return agree(output, ours, theirs, request, measure=measure)
+        decide = partial(agreeing, output, [Pair(request, ours, theirs)], measure=measure, judge=self._judge)
+        # A judge takes seconds, in which nothing else must wait.
+        (same,) = await asyncio.to_thread(decide) if measure is Measure.JUDGE else decide()
+        return same
 
     def _on_rollback(self, specialist: str, reason: str) -> None:
         self._rolled_back[specialist] = reason
@@ -221,7 +230,7 @@ class Backstage:
         tasks = {task.id: task for task in state.load_tasks(self._app.store)}
         fresh = []
         for deployment in wanted:
-            if reason := why_stale(deployment, tasks, self._app.settings.measures):
+            if reason := why_stale(deployment, tasks, self._app.measures):
                 log.warning("Rolled back %s: %s", deployment.specialist, reason)
                 self._on_rollback(deployment.specialist, reason)
             else:
@@ -231,7 +240,7 @@ class Backstage:
     def _deploy(self, wanted: list[Deployment]) -> None:
         if wanted == self._deployed:
             return
-        tasks, measures = state.load_tasks(self._app.store), self._app.settings.measures
+        tasks, measures = state.load_tasks(self._app.store), self._app.measures
         by_id = {task.id: task for task in tasks}
         self._compared = {
             task: sense

@@ -25,7 +25,7 @@ class StoredAudit(RiskMonitor):
 
     def __init__(self, store: Store, deployment: Deployment) -> None:
         saved = store.get(AUDIT, deployment.specialist)
-        super().__init__(deployment.alpha, deployment.delta, Audit.from_dict(saved) if saved else None)
+        super().__init__(deployment.seen_alpha, deployment.delta, Audit.from_dict(saved) if saved else None)
         self._store = store
         self._name = deployment.specialist
 
@@ -35,9 +35,15 @@ class StoredAudit(RiskMonitor):
         self._store.put(AUDIT, self._name, self.audit.to_dict())
 
 
-def live_risk(store: Store, specialist: str, delta: float = 0.05) -> JsonObject:
-    """Return what audits say about a specialist: counts and an interval that holds at all times."""
-    saved = store.get(AUDIT, specialist)
+def live_risk(store: Store, deployment: Deployment, delta: float = 0.05) -> JsonObject:
+    """Return what audits say about a specialist: counts and an interval that holds at all times.
+
+    Where a judge decides, the counts are what it saw. What it misses is added to the interval's upper end;
+    the lower end is 0, for what it took for disagreements may be none.
+    """
+    saved = store.get(AUDIT, deployment.specialist)
     n, errors = (int(saved["n"]), int(saved["errors"])) if saved else (0, 0)
     low, high = confidence_sequence(n, errors, delta)
+    if deployment.judge_missed:
+        low, high = 0.0, min(high / (1.0 - deployment.judge_missed), 1.0)
     return {"audited": n, "disagreements": errors, "risk_low": low, "risk_high": high}

@@ -1,14 +1,15 @@
-"""Whether two answers are the same answer, per form of output, and where they differ."""
+"""Whether two answers are the same answer, per form of output or by a judge, and where they differ."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from offramp.certify import normal
 from offramp.certify.defaults import defaults_of
 from offramp.core.call import Answer, OutputType, ToolCall, decode_json
+from offramp.core.errors import BadInput
 from offramp.core.json import canonical
 from offramp.core.measure import Measure, default_of
 
@@ -32,6 +33,63 @@ class Difference:
     kind: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two answers to one request.
+
+    Attributes:
+        request: The request.
+        ours: The specialist's answer.
+        teacher: The teacher's.
+    """
+
+    request: JsonObject
+    ours: Answer
+    teacher: Answer
+
+
+class Judge(Protocol):
+    """Decides whether two answers to a request are the same."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for the certificate: model, version and prompt."""
+        ...
+
+    def same(self, pairs: Sequence[Pair], /) -> list[bool]:
+        """Return for each pair whether its answers are the same; False where it cannot tell.
+
+        Raises:
+            OfframpError: It could be asked about none of them.
+        """
+        ...
+
+
+def agreeing(
+    output: OutputType, pairs: Sequence[Pair], *, measure: Measure | None = None, judge: Judge | None = None
+) -> list[bool]:
+    """Decide for many pairs whether our answer is the teacher's.
+
+    Args:
+        output: Form of the task's answers.
+        pairs: The answers.
+        measure: In which sense; the form's own where not given.
+        judge: Who decides where the measure is a judge.
+
+    Raises:
+        BadInput: A judge is to decide, and none is given.
+        OfframpError: The judge could not be asked.
+    """
+    if measure is not Measure.JUDGE:
+        return [agree(output, pair.ours, pair.teacher, pair.request, measure=measure) for pair in pairs]
+    if judge is None:
+        raise BadInput(
+            "Answers are to be compared by a judge, and none is set up.",
+            hint="Set [judge] model, and measure it: offramp judge check.",
+        )
+    return judge.same(pairs)
+
+
 def agree(
     output: OutputType,
     ours: Answer,
@@ -47,7 +105,7 @@ def agree(
         ours: The specialist's answer.
         teacher: The teacher's answer.
         request: The request.
-        measure: In which sense; the form's own where not given.
+        measure: In which sense, but for a judge's (see ``agreeing``); the form's own where not given.
 
     Returns:
         True where they agree; always False where the form has no measure and none is given.
@@ -114,6 +172,8 @@ def _key(measure: Measure, answer: Answer, request: JsonObject | None) -> tuple[
     Raises:
         ValueError: The answer has not this form.
     """
+    if measure is Measure.JUDGE:
+        raise ValueError("only a judge can tell")
     loose = measure is Measure.TOOLS_LOOSE
     defaults = defaults_of(request) if loose and request is not None else {}
     calls = [_loose(call, defaults) if loose else _strict(call) for call in answer.tool_calls]

@@ -156,6 +156,9 @@ def _issue(scope: str, versions: dict[str, str], specialist: str, evidence: _Evi
         measure=terms.measure,
         asked=terms.asked,
         self_agreement=terms.self_agreement,
+        judge_missed=terms.judge_missed,
+        judge_labelled=terms.judge_labelled,
+        judge_misses=terms.judge_misses,
     )
 
 
@@ -214,12 +217,7 @@ def _reason(outcome: Outcome, evidence: _Evidence, missing: int | None) -> str:
     alpha, sure = _percent(terms.alpha), _percent(1.0 - terms.delta)
     unit = "call" if drawing.unit is Unit.EVERY else "unit"
     counted = f"{outcome.errors} of {outcome.answered} answered {unit}s disagreed"
-    noise = ""
-    if terms.asked is not None and terms.self_agreement is not None and terms.asked < terms.alpha:
-        noise = (
-            f" The teacher agrees with itself on {_percent(terms.self_agreement)} of repeated requests, so "
-            f"{alpha} was tested, not {_percent(terms.asked)}."
-        )
+    noise = _noise(terms)
     if outcome.threshold is not None:
         covered = _percent(outcome.answered / outcome.n)
         return f"Risk at most {alpha} at confidence {sure}: {counted}, at a coverage of {covered}.{noise}"
@@ -229,6 +227,22 @@ def _reason(outcome: Outcome, evidence: _Evidence, missing: int | None) -> str:
     needed = f"about {missing} more {unit}s could certify at the present risk"
     ahead = needed if missing else "the present risk is too high where the tests start"
     return f"Keep the LLM: {counted} at the strictest threshold, so {reach}; {ahead}.{noise}"
+
+
+def _noise(terms: Terms) -> str:
+    """Say what stands between the losses and the promise: a teacher that wavers, a judge that errs."""
+    said = ""
+    if terms.asked is not None and terms.self_agreement is not None and terms.asked < terms.alpha:
+        said = (
+            f" The teacher agrees with itself on {_percent(terms.self_agreement)} of repeated requests, so "
+            f"{_percent(terms.alpha)} was tested, not {_percent(terms.asked)}."
+        )
+    if terms.judge_missed:
+        said += (
+            f" A judge decided that missed {terms.judge_misses} of {terms.judge_labelled} labelled "
+            f"disagreements, {_percent(terms.judge_missed)} at most, which is counted in."
+        )
+    return said
 
 
 def _percent(share: float) -> str:

@@ -12,30 +12,17 @@ the task's own calls, one a session. A judge without a measured error certifies 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from offramp.certify.bounds import upper
 from offramp.core.errors import BadInput
+from offramp.core.measure import judged_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
+    from offramp.certify.agreement import Judge, Pair
     from offramp.certify.terms import Terms
-    from offramp.core.call import Answer
-    from offramp.core.json import JsonObject
-
-
-class Judge(Protocol):
-    """Decides whether two answers to a request are the same."""
-
-    @property
-    def name(self) -> str:
-        """What it is, for the certificate: model, version and prompt."""
-        ...
-
-    def same(self, request: JsonObject, ours: Answer, teacher: Answer, /) -> bool:
-        """Return whether the answers are the same."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +30,11 @@ class Labelled:
     """Two answers to a request of which it is known whether they are the same.
 
     Attributes:
-        request: The request.
-        ours: One answer.
-        teacher: The teacher's.
+        pair: The request and the answers.
         same: What people, or a gold standard, say.
     """
 
-    request: JsonObject
-    ours: Answer
-    teacher: Answer
+    pair: Pair
     same: bool
 
 
@@ -78,11 +61,16 @@ class JudgeError:
         return upper(self.disagreements, self.missed, delta)
 
 
-def judge_error(judge: Judge, pairs: Iterable[Labelled]) -> JudgeError:
-    """Let a judge decide labelled pairs, and count."""
+def judge_error(judge: Judge, labelled: Sequence[Labelled]) -> JudgeError:
+    """Let a judge decide labelled pairs, and count.
+
+    Raises:
+        OfframpError: The judge could not be asked.
+    """
     counts = {(truth, said): 0 for truth in (True, False) for said in (True, False)}
-    for pair in pairs:
-        counts[pair.same, judge.same(pair.request, pair.ours, pair.teacher)] += 1
+    decided = judge.same([one.pair for one in labelled])
+    for one, said in zip(labelled, decided, strict=True):
+        counts[one.same, said] += 1
     return JudgeError(
         judge=judge.name,
         disagreements=counts[False, True] + counts[False, False],
@@ -105,4 +93,10 @@ def judged(terms: Terms, error: JudgeError) -> Terms:
             f"missed {error.missed}; nothing bounds what it misses.",
             hint="Label pairs of answers of this task, some of which differ, and measure the judge on them.",
         )
-    return replace(terms, measure=f"as judged by {error.judge}", judge_missed=missed)
+    return replace(
+        terms,
+        measure=judged_by(error.judge),
+        judge_missed=missed,
+        judge_labelled=error.disagreements,
+        judge_misses=error.missed,
+    )

@@ -30,6 +30,8 @@ class Terms:
         self_agreement: How often the teacher agrees with itself, where that is known.
         judge_missed: Bound on the share of disagreements that the judge who decided the losses misses, at
             half of delta; 0 where no judge was needed.
+        judge_labelled: Labelled disagreements that the bound rests on.
+        judge_misses: Of those, how many the judge missed.
     """
 
     alpha: float = 0.05
@@ -42,6 +44,8 @@ class Terms:
     asked: float | None = None
     self_agreement: float | None = None
     judge_missed: float = 0.0
+    judge_labelled: int = 0
+    judge_misses: int = 0
 
     def __post_init__(self) -> None:
         for name in ("alpha", "delta", "mix_tolerance", "step"):

@@ -59,7 +59,7 @@ def command(
     try:
         stages = Stages()
         store = reading(app, "convert")
-        found = find_tasks(store, stages, say, prices=prices_of(settings), measures=settings.measures)
+        found = find_tasks(store, stages, say, prices=prices_of(settings), measures=app.measures)
         if settings.train.base == AUTO:
             outcome = choose_base(app, found, say, task=task)
             settings = app.settings

@@ -23,7 +23,7 @@ def command(ctx: click.Context, task: str | None, *, as_json: bool) -> None:
     """
     app = build(options.settings_of(ctx), existing=True)
     try:
-        measures = app.settings.measures
+        measures = app.measures
         deployed = state.promote(app.store, task, measures=measures)
         stale = state.stale_certificates(app.store, measures)
         audit_of(app).write(Action.PROMOTE, task or "all")

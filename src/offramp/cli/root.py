@@ -20,6 +20,7 @@ COMMANDS = {
     "scan": "One command, no set-up: which share of this traffic could leave the LLM?",
     "tasks": "The tasks discovered in the recorded calls; convertible or not, and why.",
     "models": "Small models that could be the base: what passes on a device, and why the others do not.",
+    "judge": "The judge of free text: measure how often it is wrong.",
     "convert": "Dataset, candidates, training, certificate: for every convertible task, or one.",
     "promote": "Put a certified specialist live.",
     "rollback": "Take a task back to the LLM, at once.",

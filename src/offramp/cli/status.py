@@ -25,13 +25,13 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         store = app.store
         calls = store.count()
         live = [
-            {**deployment.to_dict(), **live_risk(store, deployment.specialist)}
+            {**deployment.to_dict(), **live_risk(store, deployment)}
             for deployment in state.deployments(store)
         ]
         tasks = state.load_tasks(store)
         recording = recording_of(app)
         retrain = state.marked_for_retraining(store)
-        stale = state.stale_certificates(store, app.settings.measures)
+        stale = state.stale_certificates(store, app.measures)
     finally:
         app.close()
     if as_json:

@@ -27,7 +27,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     try:
         store, prices = reading(app, "tasks"), prices_of(app.settings)
         _, discovery = find_tasks(
-            store, Stages(), options.progress_line(), prices=prices, measures=app.settings.measures
+            store, Stages(), options.progress_line(), prices=prices, measures=app.measures
         )
     finally:
         app.close()

@@ -126,6 +126,25 @@ class CertifySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeSettings:
+    """Who decides whether two free texts say the same (docs/certificates.md); asking it is billed.
+
+    Attributes:
+        model: Name of the model that judges; "" sets up no judge.
+        upstream: Base URL of its server; "" takes ``gateway.upstream`` with its key.
+        key: Key sent to ``upstream``.
+        prompt: Text file with what it is told; the bundled one where not given. Another one is another judge.
+        most: Pairs of answers that it is asked about in one conversion or check at most; 0 for no limit.
+    """
+
+    model: str = ""
+    upstream: str = ""
+    key: str = field(default="", repr=False)
+    prompt: str = ""
+    most: int = 5_000
+
+
+@dataclass(frozen=True, slots=True)
 class TrainSettings:
     """How specialists are trained.
 
@@ -243,6 +262,7 @@ class Settings:
     record: RecordSettings = field(default_factory=RecordSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     certify: CertifySettings = field(default_factory=CertifySettings)
+    judge: JudgeSettings = field(default_factory=JudgeSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     plan: PlanSettings = field(default_factory=PlanSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
@@ -265,7 +285,7 @@ class Settings:
 
 
 MEASURES = "measures"
-SECTIONS = ("gateway", "record", "telemetry", "certify", "train", "plan", "schedule", MEASURES)
+SECTIONS = ("gateway", "record", "telemetry", "certify", "judge", "train", "plan", "schedule", MEASURES)
 
 
 def load(
@@ -378,6 +398,7 @@ def _checked(settings: Settings) -> Settings:
         ("record.commit_ms", settings.record.commit_ms, 0.0, 60_000.0),
         ("record.retain_days", settings.record.retain_days, -1e-9, 1e6),
         ("record.max_bytes", settings.record.max_bytes, -1, 1 << 60),
+        ("judge.most", settings.judge.most, -1, 1 << 40),
         ("train.threads", settings.train.threads, 0, 1024),
         ("train.seeds", settings.train.seeds, 0, 65),
         ("train.min_origins", settings.train.min_origins, 0, 1_000_001),

@@ -77,6 +77,10 @@ class Certificate:
         measure: What agreement means, see ``core.measure.Measure``, or whose judgement it is.
         asked: The alpha that was asked for, where the teacher's self-agreement made it ``alpha``.
         self_agreement: How often the teacher agrees with itself, where that is known.
+        judge_missed: Where a judge decided: bound on the share of disagreements that it misses, which is
+            counted in; 0 without a judge.
+        judge_labelled: Labelled disagreements that this bound rests on.
+        judge_misses: Of those, how many the judge missed.
     """
 
     scope: str
@@ -105,6 +109,9 @@ class Certificate:
     measure: str = ""
     asked: float | None = None
     self_agreement: float | None = None
+    judge_missed: float = 0.0
+    judge_labelled: int = 0
+    judge_misses: int = 0
 
     @property
     def holds(self) -> bool:

@@ -65,6 +65,10 @@ class Router(Protocol):
         """
         ...
 
-    def observe_audit(self, routing: Routing, request: JsonObject, teacher: JsonObject) -> None:
-        """Take in what the teacher answered to an audited call (a chat-completion body)."""
+    async def observe_audit(self, routing: Routing, request: JsonObject, teacher: JsonObject) -> None:
+        """Take in what the teacher answered to an audited call (a chat-completion body).
+
+        Raises:
+            OfframpError: The answers could not be compared; the audit counts as none.
+        """
         ...

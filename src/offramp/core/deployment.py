@@ -25,6 +25,7 @@ class Deployment:
         floors: By task, a threshold of its own, for members that are held to a stricter one.
         output: Form of its answers; "" for one that an older offramp wrote.
         measure: In which sense it was certified, as its certificate words it; "" the form's own.
+        judge_missed: Bound on the share of disagreements that the judge who decides misses; 0 without one.
     """
 
     specialist: str
@@ -38,6 +39,12 @@ class Deployment:
     floors: dict[str, float] = field(default_factory=dict)
     output: str = ""
     measure: str = ""
+    judge_missed: float = 0.0
+
+    @property
+    def seen_alpha(self) -> float:
+        """The risk that audits may see: of a true one at alpha, a judge sees all but what it misses."""
+        return self.alpha * (1.0 - self.judge_missed)
 
     def threshold_of(self, task: str) -> float:
         """Return the confidence from which on the specialist answers calls of a task."""

@@ -21,10 +21,11 @@ class Measure(enum.StrEnum):
     TOOLS_IN_ORDER = "tools-in-order"
     TOOLS_LOOSE = "tools-loose"
     TEXT = "text"
+    JUDGE = "judge"
 
     @property
     def wording(self) -> str:
-        """What a certificate calls it."""
+        """What a certificate calls it; a judge has a name besides, see ``judged_by``."""
         return _WORDING[self]
 
 
@@ -35,13 +36,14 @@ _WORDING: Final = {
     Measure.TOOLS_IN_ORDER: "tool calls, in order",
     Measure.TOOLS_LOOSE: "tool calls, in any order, up to punctuation and defaults",
     Measure.TEXT: "text, whatever its case, white space and punctuation",
+    Measure.JUDGE: "as a judge sees it",
 }
 
 FITTING: Final[Mapping[OutputType, tuple[Measure, ...]]] = {
     OutputType.LABEL: (Measure.LABEL, Measure.TEXT),
-    OutputType.JSON: (Measure.JSON,),
+    OutputType.JSON: (Measure.JSON, Measure.JUDGE),
     OutputType.TOOL_CALL: (Measure.TOOLS, Measure.TOOLS_IN_ORDER, Measure.TOOLS_LOOSE),
-    OutputType.TEXT: (Measure.TEXT,),
+    OutputType.TEXT: (Measure.TEXT, Measure.JUDGE),
     OutputType.ERROR: (),
 }
 """Which measures compare answers of a form."""
@@ -56,6 +58,15 @@ def default_of(output: OutputType) -> Measure | None:
     return fitting[0] if fitting and output not in _CHOSEN_ONLY else None
 
 
+def judged_by(name: str) -> str:
+    """Return what a certificate calls agreement that a judge of this name decided."""
+    return f"as judged by {name}"
+
+
+EVERY_TASK: Final = "*"
+"""Stands for all tasks where a judge's error was measured for none in particular."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measures:
     """Which measure is used for what, as the settings say.
@@ -63,19 +74,33 @@ class Measures:
     Attributes:
         forms: By form of answer, where it is not the form's own.
         tasks: By id, slug or name of a task.
+        judge: Name of the judge, "" where none is set up.
+        judged: Ids of the tasks that its error was measured for, or ``EVERY_TASK``.
     """
 
     forms: Mapping[OutputType, Measure] = field(default_factory=dict)
     tasks: Mapping[str, Measure] = field(default_factory=dict)
+    judge: str = ""
+    judged: frozenset[str] = frozenset()
 
     def of(self, output: OutputType, *names: str) -> Measure | None:
         """Return the measure of a task: chosen for it, for its form, or the form's own; None: it has none.
 
-        One that was chosen for a task is returned as it is, whether or not it fits its answers.
+        One that was chosen for a task is returned as it is, whether or not it fits its answers. Free text
+        is judged where nothing else was chosen. A judge without a measured error is no measure.
 
         Args:
             output: Form of the task's answers.
             names: What the task is called: id, slug, name.
         """
         chosen = next((self.tasks[name] for name in names if name in self.tasks), None)
-        return chosen or self.forms.get(output) or default_of(output)
+        measure = chosen or self.forms.get(output) or default_of(output)
+        if measure is None and output is OutputType.TEXT:
+            measure = Measure.JUDGE
+        if measure is Measure.JUDGE and not (self.judge and self.judged & {EVERY_TASK, *names}):
+            return None
+        return measure
+
+    def wording(self, measure: Measure) -> str:
+        """Return what a certificate calls a measure."""
+        return judged_by(self.judge) if measure is Measure.JUDGE else measure.wording

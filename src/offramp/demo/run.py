@@ -95,7 +95,7 @@ def run(demo: Demo) -> Summary:
             gateway = _start(running, app, demo, stages)
             _drive_seen(gateway, seen, known, demo, stages)
             found = find_tasks(
-                app.store, stages, demo.say, days=DAYS * traffic.SEEN_SHARE, measures=app.settings.measures
+                app.store, stages, demo.say, days=DAYS * traffic.SEEN_SHARE, measures=app.measures
             )
             demo.say(render_tasks(found[1].tasks))
             demo.say("5. Training candidates and certifying them")
@@ -193,9 +193,7 @@ def _settled(gateway: str) -> dict[str, Any]:
 
 def _go_live(gateway: str, app: App, demo: Demo, stages: Stages) -> None:
     started = time.perf_counter()
-    wanted = {
-        deployment.specialist for deployment in state.promote(app.store, measures=app.settings.measures)
-    }
+    wanted = {deployment.specialist for deployment in state.promote(app.store, measures=app.measures)}
     demo.say(f"6. Taking {len(wanted)} certified specialists live: {', '.join(sorted(wanted)) or 'none'}")
     deadline = time.monotonic() + LIVE_S
     while {live["specialist"] for live in fetch(f"{gateway}/offramp/status")["live"]} != wanted:

@@ -86,6 +86,11 @@ def judge_seen(
     verdict = _of_form(seen, sessions, spoken, chosen)
     measure = chosen(verdict.output)
     fitting = FITTING[verdict.output]
+    if measure is None and verdict.convertible:
+        reason = (
+            f"Its answers are to be judged, and no judge with a measured error is there. {verdict.reason}"
+        )
+        return replace(verdict, convertible=False, reason=reason)
     if measure is None or measure in fitting:
         return replace(verdict, measure=measure)
     reason = (
@@ -121,9 +126,9 @@ def _judge_answers(pairs: Sequence[_Answered], sessions: int, chosen: Chosen) ->
         distinct = len({shape.value for shape in shapes})
         return _by_volume(OutputType.LABEL, sessions, f"Answers are one of {distinct} labels")
     if kinds["json"] >= PURE * total:
-        return _judge_json(pairs, sessions)
-    if chosen(OutputType.TEXT) is not None:
-        return _by_volume(OutputType.TEXT, sessions, f"Free text{_length(pairs)}")
+        return _judge_json(pairs, sessions, chosen(OutputType.JSON))
+    if measure := chosen(OutputType.TEXT):
+        return _by_volume(OutputType.TEXT, sessions, f"Free text{_length(pairs)}", measure)
     return Verdict(OutputType.TEXT, convertible=False, reason=_free_text(pairs))
 
 
@@ -139,7 +144,7 @@ def _is_chat(seen: Sequence[Sighting], spoken: Container[int]) -> bool:
     return distinct and echoed <= ECHOES * len(later)
 
 
-def _by_volume(output: OutputType, sessions: int, what: str) -> Verdict:
+def _by_volume(output: OutputType, sessions: int, what: str, measure: Measure | None = None) -> Verdict:
     if sessions < MIN_SESSIONS:
         reason = f"Too few calls: {sessions} sessions, {MIN_SESSIONS - sessions} more are needed to try."
         return Verdict(output, convertible=False, reason=reason)
@@ -147,8 +152,10 @@ def _by_volume(output: OutputType, sessions: int, what: str) -> Verdict:
         missing = OWN_SESSIONS - sessions
         reason = f"{what}; as a member of a group: {missing} more sessions before a certificate of its own."
         return Verdict(output, convertible=True, reason=reason)
-    how = "as normalised text" if output is OutputType.TEXT else "exactly"
-    return Verdict(output, convertible=True, reason=f"{what}, which can be compared {how}.")
+    how = {Measure.TEXT: "as normalised text", Measure.JUDGE: "by a judge", None: "exactly"}
+    return Verdict(
+        output, convertible=True, reason=f"{what}, which can be compared {how.get(measure, 'exactly')}."
+    )
 
 
 def _is_label(pairs: Sequence[_Answered]) -> bool:
@@ -166,7 +173,7 @@ def _may_be_label(shape: Shape) -> bool:
     return shape.kind == "text" or (shape.kind.startswith("json:") and "," not in shape.kind)
 
 
-def _judge_json(pairs: Sequence[_Answered], sessions: int) -> Verdict:
+def _judge_json(pairs: Sequence[_Answered], sessions: int, measure: Measure | None) -> Verdict:
     words: dict[str, list[int]] = {}
     for pair in pairs:
         for key, count in pair.facts.fields:
@@ -176,10 +183,10 @@ def _judge_json(pairs: Sequence[_Answered], sessions: int) -> Verdict:
         return Verdict(OutputType.JSON, convertible=False, reason=reason)
     for key, counts in words.items():
         texts = [count for count in counts if count >= 0]
-        if texts and mean(texts) > FREE_WORDS:
+        if texts and mean(texts) > FREE_WORDS and measure is not Measure.JUDGE:
             reason = f"JSON field {key!r} is free text: agreement cannot be measured without a judge."
             return Verdict(OutputType.JSON, convertible=False, reason=reason)
-    return _by_volume(OutputType.JSON, sessions, "Answers are flat JSON objects")
+    return _by_volume(OutputType.JSON, sessions, "Answers are flat JSON objects", measure)
 
 
 def _mixed(kinds: Counter[str], total: int) -> str:

@@ -101,7 +101,7 @@ class Admin:
 
     def _promote(self, inquiry: Inquiry) -> JsonObject:
         task = inquiry.body["task"]
-        deployed = state.promote(self._app.store, task, measures=self._app.settings.measures)
+        deployed = state.promote(self._app.store, task, measures=self._app.measures)
         self._enter(inquiry, Action.PROMOTE, task)
         return {"live": [deployment.to_dict() for deployment in deployed]}
 

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from offramp.core.errors import Busy, UpstreamError
+from offramp.core.errors import Busy, OfframpError, UpstreamError
 from offramp.dialect.codec import decode, encode
 from offramp.gateway.counters import Metric
 from offramp.gateway.course import Course
@@ -99,7 +99,12 @@ class Auditor:
         self._witness.take(audit, complete=True)
         routing, form = question.course.routing, question.form
         try:
-            self._router.observe_audit(routing, form.to_chat(question.request), form.chat_response(body))
+            request, teacher = form.to_chat(question.request), form.chat_response(body)
+            await self._router.observe_audit(routing, request, teacher)
+        except OfframpError as error:
+            _log.warning("An audit of %s could not be compared: %s", routing.route, error)
+            self._counters.add(Metric.AUDITS, "failed")
+            return
         except Exception:  # noqa: BLE001 - the edge of the router, which may be anybody's
             _log.exception("The router failed on an audit of %s", routing.route)
             self._counters.add(Metric.FAULTS, "router")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from offramp.core.errors import EngineError, OfframpError
 from offramp.core.json import digest
-from offramp.core.measure import default_of
+from offramp.core.measure import Measure, default_of
 from offramp.engine.specialist import CARD, Card
 from offramp.loop.candidates import CANDIDATES, candidate_of
 from offramp.loop.workshop import Brief, Tools, Workshop
@@ -66,5 +66,7 @@ def _card(candidate: Candidate, brief: Brief, workshop: Workshop) -> Card:
     if brief.unit.measure is not default_of(brief.unit.output):
         # Its confidence and threshold are of one measure, and belong to one id.
         made_of.append(brief.unit.measure)
+    if brief.unit.measure is Measure.JUDGE and workshop.judge is not None:
+        made_of.append(workshop.judge.name)
     identity = digest(made_of, size=5)
     return Card(f"{kind}-{identity}", kind, brief.cards, base, brief.fingerprint, workshop.clock())

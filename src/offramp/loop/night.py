@@ -11,11 +11,13 @@ import numpy as np
 
 from offramp.certify.bounds import interval
 from offramp.certify.certificate import certify_group, certify_task
+from offramp.certify.judge import judged
 from offramp.certify.reliability import reliability
 from offramp.certify.terms import Terms, spend
 from offramp.certify.units import ScoredCalls
-from offramp.core.errors import OfframpError
+from offramp.core.errors import BadInput, OfframpError
 from offramp.core.ladder import LADDER
+from offramp.core.measure import Measure
 from offramp.loop.candidates import candidate_of
 from offramp.loop.ceiling import within_reach
 from offramp.loop.ladder import make
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from offramp.certify.agreement import Judge
     from offramp.core.certificate import Certificate
     from offramp.core.dataset import Dataset, Item
     from offramp.core.json import JsonObject
@@ -141,9 +144,9 @@ def _convert(
     tell: tuple[Say, Callable[[], None]],
 ) -> Conversion:
     say, looking = tell
-    terms = _terms(unit, dataset, promise, say)
+    terms = _terms(unit, dataset, workshop, promise, say)
     started = time.perf_counter()
-    candidates, failed = _tried(unit, dataset, workshop, (terms.alpha, terms.delta), say)
+    candidates, failed = _tried(unit, dataset, workshop, (terms.tested.alpha, terms.tested.delta), say)
     chosen = choose([candidate.trial for candidate in candidates])
     winner = next((candidate for candidate in candidates if candidate.trial is chosen), None)
     explained = explain([candidate.trial for candidate in candidates], chosen)
@@ -156,7 +159,14 @@ def _convert(
     say(f"  {unit.name}: {chosen.kind} {chosen.verdict}")
     started = time.perf_counter()
     looking()
-    proven = _proven(unit, dataset, winner, terms)
+    try:
+        proven = _proven(unit, dataset, winner, terms, workshop.judge)
+    except OfframpError as error:
+        if unit.measure is not Measure.JUDGE:
+            raise
+        # The look counts all the same. What other units came to must not be lost with it.
+        say(f"  {unit.name}: keep the LLM: the judge did not decide: {error}")
+        return Conversion(unit, chosen, trials, card=dataset.card, seconds=seconds)
     certificate = proven.certificate
     assert certificate is not None
     say(f"  {unit.name}: {certificate.reason}")
@@ -177,22 +187,35 @@ def _convert(
     )
 
 
-def _terms(unit: Unit, dataset: Dataset, promise: tuple[Goal, float], say: Say) -> Terms:
+def _terms(unit: Unit, dataset: Dataset, workshop: Workshop, promise: tuple[Goal, float], say: Say) -> Terms:
     """Fix what is to be promised, before anything is trained or any calibration call is looked at."""
     goal, delta = promise
     measure = unit.measure
     terms = Terms(
         alpha=goal.alpha, delta=delta, seed=goal.seed, measure="" if measure is None else measure.wording
     )
+    if measure is Measure.JUDGE:
+        terms = _judged(unit, workshop, terms)
     if not goal.ceiling:
         return terms
-    reached = within_reach(terms, unit.output, dataset, measure)
+    reached = within_reach(terms, unit.output, dataset, measure, workshop.judge)
     if reached.alpha > terms.alpha:
         say(
             f"  {unit.name}: the teacher agrees with itself on {reached.self_agreement:.1%} of repeated "
             f"requests: alpha is {reached.alpha:.1%}, not {terms.alpha:.1%}"
         )
     return reached
+
+
+def _judged(unit: Unit, workshop: Workshop, terms: Terms) -> Terms:
+    """Count in what the judge misses.
+
+    Raises:
+        BadInput: There is no judge, or nothing bounds what it misses.
+    """
+    if workshop.judging is None:
+        raise BadInput(f"{unit.name} is to be judged, and no judge is set up.", hint="Set [judge] model.")
+    return judged(terms, workshop.judging.error(unit.tasks[0].id))
 
 
 def _tried(
@@ -261,7 +284,7 @@ def _measured(
     started = time.perf_counter()
     specialist = make(kind, brief, workshop)
     made = time.perf_counter()
-    scores = score(specialist, rows)
+    scores = score(specialist, rows, judge=workshop.judge)
     per_call = (time.perf_counter() - made) / len(rows)
     confidence = held_out_confidence(scores, [row.call.session for row in rows])
     trial = Trial(
@@ -299,11 +322,11 @@ class _Proven:
     fields: dict[str, int]
 
 
-def _proven(unit: Unit, dataset: Dataset, winner: _Candidate, terms: Terms) -> _Proven:
+def _proven(unit: Unit, dataset: Dataset, winner: _Candidate, terms: Terms, judge: Judge | None) -> _Proven:
     """Issue the certificate: the only place where calibration calls are looked at."""
     validation, calibration = (_part(dataset, p, winner.trial.kind) for p in ("validation", "calibration"))
     confidence = fit_confidence(winner.scores)
-    scores = score(winner.specialist, calibration)
+    scores = score(winner.specialist, calibration, judge=judge)
     calibrated = confidence.of(scores)
     before = _scored(validation, winner.confidence, winner.scores)
     after = _scored(calibration, calibrated, scores)

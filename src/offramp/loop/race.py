@@ -152,7 +152,7 @@ def _before(one: str, other: str) -> bool:
 
 def _run(kind: str, part: Brief, workshop: Workshop, alpha: float) -> _Ran:
     rows = part.dataset.parts["validation"]
-    scores = score(make(kind, part, workshop), rows)
+    scores = score(make(kind, part, workshop), rows, judge=workshop.judge)
     sessions = [row.call.session for row in rows]
     confidence = held_out_confidence(scores, sessions)
     bound = (alpha, EVEN)

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from offramp.certify.agreement import differences
+from offramp.certify.agreement import Pair, agreeing, differences
 from offramp.certify.calibrator import LogisticCalibrator
+from offramp.core.call import OutputType
+from offramp.core.measure import Measure
 from offramp.engine.specialist import TaskRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from offramp.certify.agreement import Judge
     from offramp.core.call import Answer
     from offramp.core.dataset import Item
     from offramp.core.json import JsonObject
@@ -49,24 +52,55 @@ class Scores:
 
 
 def score(
-    specialist: Specialist, rows: Sequence[Item], progress: Callable[[int], None] = lambda _: None
+    specialist: Specialist,
+    rows: Sequence[Item],
+    progress: Callable[[int], None] = lambda _: None,
+    *,
+    judge: Judge | None = None,
 ) -> Scores:
-    """Ask a specialist about calls and compare with the teacher's answers."""
+    """Ask a specialist about calls and compare with the teacher's answers.
+
+    Args:
+        specialist: Who is asked.
+        rows: The calls.
+        progress: Told how many were asked about.
+        judge: Who compares where the measure of the tasks is a judge.
+
+    Raises:
+        BadInput: The measure is a judge, and there is none.
+        OfframpError: The judge could not be asked.
+    """
     considered: list[Considered] = []
     for start in range(0, len(rows), BATCH):
         items = [TaskRequest(row.task, row.call.request) for row in rows[start : start + BATCH]]
         considered += specialist.consider(items)
         progress(len(considered))
-    cards = specialist.card.tasks
     features, similarity, answered = columns(considered)
-    differing = tuple(
-        () if seen.answer is None else _differing(cards[row.task], seen.answer, row)
-        for seen, row in zip(considered, rows, strict=True)
-    )
+    differing = _compared(specialist.card.tasks, considered, rows, judge)
     loss = [
         float(seen.answer is None or bool(where)) for seen, where in zip(considered, differing, strict=True)
     ]
     return Scores(features, similarity, answered, np.array(loss, np.float64), differing)
+
+
+def _compared(
+    cards: Mapping[str, TaskCard],
+    considered: Sequence[Considered],
+    rows: Sequence[Item],
+    judge: Judge | None,
+) -> tuple[tuple[str, ...], ...]:
+    """Tell of each call where the answer is not the teacher's; nowhere where there is none."""
+    given = [(number, seen.answer) for number, seen in enumerate(considered) if seen.answer is not None]
+    judged = [(n, ours) for n, ours in given if cards[rows[n].task].measure is Measure.JUDGE]
+    pairs = [Pair(rows[number].call.request, ours, rows[number].answer) for number, ours in judged]
+    same = agreeing(OutputType.TEXT, pairs, measure=Measure.JUDGE, judge=judge) if pairs else []
+    by_judge = {number: () if one else ("value",) for (number, _), one in zip(judged, same, strict=True)}
+    found: list[tuple[str, ...]] = [()] * len(rows)
+    for number, ours in given:
+        row = rows[number]
+        where = by_judge.get(number)
+        found[number] = _differing(cards[row.task], ours, row) if where is None else where
+    return tuple(found)
 
 
 def _differing(task: TaskCard, ours: Answer, row: Item) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ not promoted, and a gateway takes it out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from offramp.core.call import OutputType
 from offramp.core.measure import default_of
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from offramp.core.deployment import Deployment
     from offramp.core.measure import Measure, Measures
     from offramp.core.task import Task
+
+
+_NONE: Final = "nothing that can be compared"
 
 
 def compared(
@@ -48,14 +51,12 @@ def why_stale(deployment: Deployment, tasks: Mapping[str, Task], measures: Measu
         measures: What the settings say.
     """
     for name, (output, measure) in compared(deployment, tasks, measures).items():
-        certified, wanted = deployment.measure or _worded(default_of(output)), _worded(measure)
+        own = default_of(output)
+        certified = deployment.measure or (own.wording if own else _NONE)
+        wanted = measures.wording(measure) if measure else _NONE
         if certified != wanted:
-            return f"certified for agreement as {certified}; the settings compare {name} as {wanted}"
+            return f"certified for agreement ({certified}); the settings compare {name} otherwise ({wanted})"
     return ""
-
-
-def _worded(measure: Measure | None) -> str:
-    return "nothing that can be compared" if measure is None else measure.wording
 
 
 def _output(deployment: Deployment, task: Task | None) -> OutputType:

@@ -207,6 +207,7 @@ def deployment_of(conversion: JsonObject) -> Deployment:
         output=conversion.get("output", ""),
         # What earlier versions certified was all in the form's own sense.
         measure=certificate.get("measure", ""),
+        judge_missed=certificate.get("judge_missed", 0.0),
     )
 
 

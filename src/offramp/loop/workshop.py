@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from offramp.certify.agreement import Judge
     from offramp.core.dataset import Dataset, Item
     from offramp.core.json import JsonObject
     from offramp.core.model import Example
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from offramp.engine.embedder import Embedder
     from offramp.engine.port import Engine
     from offramp.loop.candidates.running import Site
+    from offramp.loop.judge import Judging
     from offramp.select import Trial, Unit
 
 
@@ -103,6 +105,7 @@ class Workshop:
         encoder: Directory of the encoder that an extractive student is fine-tuned from, None for none.
         recipe: Tells what decides what ``train_adapter`` makes: method, options, seeds, the base's weights.
         min_origins: Distinct askers whose calls must hold what a specialist keeps and can say.
+        judging: The judge of answers that only a judge can compare, None for none.
     """
 
     folder: Path
@@ -123,6 +126,12 @@ class Workshop:
     encoder: Path | None = None
     recipe: Callable[[], JsonObject] = dict
     min_origins: int = MIN_ORIGINS
+    judging: Judging | None = None
+
+    @property
+    def judge(self) -> Judge | None:
+        """Who decides where the measure is a judge."""
+        return None if self.judging is None else self.judging.judge
 
     @property
     def tools(self) -> Tools:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Assign = Callable[[JsonObject], str | None]
     Ask = Callable[[str, str, JsonObject, Standing | None], Awaitable[Proposal]]
-    Agree = Callable[[str, JsonObject, Answer, Answer], bool]
+    Agree = Callable[[str, JsonObject, Answer, Answer], Awaitable[bool]]
 
 log = logging.getLogger(__name__)
 
@@ -142,15 +142,21 @@ class SpecialistRouter:
         audit = self._rng.random() < self._audit_rate
         return replace(decided, route=deployment.specialist, answer=proposal.answer, audit=audit)
 
-    def observe_audit(self, routing: Routing, request: JsonObject, teacher: JsonObject) -> None:
-        """Compare an audited answer with the teacher's; roll back where the risk is above alpha."""
+    async def observe_audit(self, routing: Routing, request: JsonObject, teacher: JsonObject) -> None:
+        """Compare an audited answer with the teacher's; roll back where the risk is above alpha.
+
+        Raises:
+            OfframpError: Whoever has to compare them could not.
+        """
         live = self._live.get(routing.task or "")
         theirs = answer_of(teacher)
         if live is None or routing.task is None or routing.answer is None or theirs is None:
             return
         if not self._first_of_session(_session(request)):
             return
-        same = self._agree(routing.task, request, routing.answer, theirs)
+        same = await self._agree(routing.task, request, routing.answer, theirs)
+        if self._live.get(routing.task) is not live:
+            return
         live.monitor.update(0.0 if same else 1.0)
         if live.monitor.rejected:
             self._roll_back(live, f"audits show a risk above {live.deployment.alpha:g}")

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from offramp.core.call import OutputType
-from offramp.core.measure import FITTING, Measure, Measures, default_of
+from offramp.core.measure import EVERY_TASK, FITTING, Measure, Measures, default_of
 
 FORMS = st.sampled_from(list(OutputType))
-CHOICES = st.sampled_from(list(Measure))
+CHOICES = st.sampled_from([measure for measure in Measure if measure is not Measure.JUDGE])
 
 
 def test_each_measure_compares_some_form_and_is_worded_in_its_own_way() -> None:
@@ -30,3 +32,35 @@ def test_a_tasks_choice_goes_before_its_forms_and_that_before_the_forms_own(
     found = Measures(forms, tasks).of(output, "a", "b", "c")
     expected = next((tasks[name] for name in "abc" if name in tasks), None)
     assert found == (expected or forms.get(output, default_of(output)))
+
+
+JUDGED = Measures(judge="m, prompt 1", judged=frozenset({"a"}))
+
+
+@pytest.mark.parametrize(
+    ("measures", "found"),
+    [
+        (Measures(), None),
+        (Measures(judge="m"), None),
+        (Measures(judged=frozenset({"a"})), None),
+        (JUDGED, Measure.JUDGE),
+        (Measures(judge="m", judged=frozenset({EVERY_TASK})), Measure.JUDGE),
+        (Measures(judge="m", judged=frozenset({"b"})), None),
+        (replace(JUDGED, forms={OutputType.TEXT: Measure.TEXT}), Measure.TEXT),
+    ],
+)
+def test_free_text_is_judged_where_a_judges_error_was_measured_for_it(
+    measures: Measures, found: Measure | None
+) -> None:
+    assert measures.of(OutputType.TEXT, "a", "slug") is found
+
+
+def test_other_forms_are_judged_only_where_that_was_chosen() -> None:
+    assert JUDGED.of(OutputType.JSON, "a") is Measure.JSON
+    chosen = replace(JUDGED, tasks={"a": Measure.JUDGE, "b": Measure.JUDGE})
+    assert [chosen.of(OutputType.JSON, name) for name in "ab"] == [Measure.JUDGE, None]
+
+
+def test_a_certificate_names_the_judge() -> None:
+    assert JUDGED.wording(Measure.JUDGE) == "as judged by m, prompt 1"
+    assert JUDGED.wording(Measure.JSON) == Measure.JSON.wording

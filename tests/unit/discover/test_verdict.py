@@ -140,3 +140,22 @@ def test_a_measure_that_does_not_fit_the_answers_keeps_the_teacher_and_says_whic
     found = verdict([tool_call("f")] * MANY, measures=chosen(Measure.LABEL))
     assert (found.convertible, found.measure) == (False, None)
     assert "'label', which does not fit tool_call answers (fitting: tools, tools-in-order" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("answers", "output"),
+    [
+        ([text(f"Dear reader {i}, " + "so " * 30) for i in range(MANY)], OutputType.TEXT),
+        ([text(json.dumps({"why": "so " * 40, "n": i})) for i in range(MANY)], OutputType.JSON),
+    ],
+)
+def test_what_a_judge_can_compare_is_tried(answers: list[JsonObject], output: OutputType) -> None:
+    found = verdict(answers, measures=chosen(Measure.JUDGE))
+    assert (found.output, found.convertible, found.measure) == (output, True, Measure.JUDGE)
+    assert "compared by a judge" in found.reason
+
+
+def test_what_is_to_be_judged_stays_with_the_teacher_while_no_judge_is_measured() -> None:
+    found = verdict([text(json.dumps({"n": f"n{i}"})) for i in range(MANY)], measures=chosen(None))
+    assert not found.convertible
+    assert "no judge with a measured error" in found.reason

@@ -93,7 +93,7 @@ class Router:
             raise self.failure
         return self.routing
 
-    def observe_audit(self, routing: Routing, request: JsonObject, teacher: JsonObject) -> None:
+    async def observe_audit(self, routing: Routing, request: JsonObject, teacher: JsonObject) -> None:
         if self.failure is not None:
             raise self.failure
         self.audits.append((routing, request, teacher))

@@ -52,10 +52,13 @@ class Bench:
                 raise self.proposal
             return self.proposal
 
+        async def same(task: str, request: dict[str, Any], ours: Answer, theirs: Answer) -> bool:
+            return ours == theirs
+
         router = SpecialistRouter(
             assign=lambda request: self.task,
             ask=ask,
-            agree=lambda task, request, ours, theirs: ours == theirs,
+            agree=same,
             monitor=lambda deployment: ThreeStrikes(),
             audit_rate=self.audit_rate,
             rng=random.Random(1),
@@ -113,7 +116,7 @@ async def test_audits_that_disagree_roll_back() -> None:
     router = bench.router(DEPLOYMENT)
     routing = Routing(task="t-1", route="s-1", answer=Answer("off"), audit=True)
     for _ in range(3):
-        router.observe_audit(routing, REQUEST, TEACHER)
+        await router.observe_audit(routing, REQUEST, TEACHER)
     assert bench.rolled_back == [("s-1", "audits show a risk above 0.05")]
     assert (await router.route(REQUEST)).reason == "not live"
 
@@ -122,19 +125,21 @@ async def test_audits_that_agree_or_cannot_be_read_change_nothing() -> None:
     bench = Bench()
     router = bench.router(DEPLOYMENT)
     for _ in range(9):
-        router.observe_audit(Routing(task="t-1", route="s-1", answer=Answer("on")), REQUEST, TEACHER)
-        router.observe_audit(Routing(task="t-1", route="s-1", answer=Answer("off")), REQUEST, {"error": {}})
+        await router.observe_audit(Routing(task="t-1", route="s-1", answer=Answer("on")), REQUEST, TEACHER)
+        await router.observe_audit(
+            Routing(task="t-1", route="s-1", answer=Answer("off")), REQUEST, {"error": {}}
+        )
     assert bench.rolled_back == []
 
 
-def test_a_deployment_that_stays_keeps_its_audits() -> None:
+async def test_a_deployment_that_stays_keeps_its_audits() -> None:
     bench = Bench()
     router = bench.router(DEPLOYMENT)
     routing = Routing(task="t-1", route="s-1", answer=Answer("off"))
     for _ in range(2):
-        router.observe_audit(routing, REQUEST, TEACHER)
+        await router.observe_audit(routing, REQUEST, TEACHER)
     router.deploy([DEPLOYMENT])
-    router.observe_audit(routing, REQUEST, TEACHER)
+    await router.observe_audit(routing, REQUEST, TEACHER)
     assert bench.rolled_back
 
 
