@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import CancelledError
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -49,16 +50,26 @@ class HttpChat:
 
     def ask(self, requests: Sequence[JsonObject]) -> list[JsonObject | OfframpError]:
         """Ask all, some at a time; see `offramp.engine.chat.Chat.ask`."""
-        return asyncio.run_coroutine_threadsafe(self._all(requests), self._loop).result()
+        try:
+            return asyncio.run_coroutine_threadsafe(self._all(requests), self._loop).result()
+        except CancelledError:
+            return [UpstreamError("The way to the model was closed while it was asked.")] * len(requests)
 
     def close(self) -> None:
-        """Close the connections and end the thread; idempotent."""
+        """Close the connections and end the thread; idempotent. What is under way comes to nothing."""
         if "_loop" not in self.__dict__:
             return
-        if self._upstream is not None:
-            asyncio.run_coroutine_threadsafe(self._upstream.aclose(), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         del self.__dict__["_loop"]
+
+    async def _end(self) -> None:
+        under_way = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        if self._upstream is not None:
+            await self._upstream.aclose()
 
     @cached_property
     def _loop(self) -> asyncio.AbstractEventLoop:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -141,3 +142,20 @@ def test_closing_what_was_never_asked_starts_nothing() -> None:
         raise AssertionError("it was opened")
 
     HttpChat(refuse).close()
+
+
+def test_who_waits_for_an_answer_is_not_left_waiting_when_the_way_is_closed() -> None:
+    asked = threading.Event()
+
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    chat = HttpChat(lambda: InProcessUpstream(silent))
+    replies: list[object] = []
+    waiting = threading.Thread(target=lambda: replies.extend(chat.ask([question("a"), question("b")])))
+    waiting.start()
+    assert asked.wait(30)
+    chat.close()
+    waiting.join(30)
+    assert [type(reply) for reply in replies] == [UpstreamError] * 2

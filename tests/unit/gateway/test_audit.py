@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.gateway.core import AUDITED, REQUEST, Crowd, World
 
+from offramp.core.errors import UpstreamError
 from offramp.gateway.counters import Metric
 from offramp.testing.scripted_teacher import Scripted, says, whole
 
@@ -96,6 +97,15 @@ async def test_a_router_that_fails_on_an_audit_is_counted(world: World) -> None:
     world.router.failure = RuntimeError("a bug")
     await world.auditor.aclose(grace_s=30)
     assert world.counters.value(Metric.FAULTS, "router") == 1
+
+
+async def test_an_audit_that_nobody_could_compare_counts_as_none(world: World) -> None:
+    world.router.routing = AUDITED
+    await world.ask()
+    world.router.failure = UpstreamError("the judge is away")
+    await world.auditor.aclose(grace_s=30)
+    assert world.counters.value(Metric.AUDITS, "failed") == 1
+    assert world.counters.value(Metric.FAULTS, "router") == 0
 
 
 async def test_audits_wait_for_their_turn() -> None:
