@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offramp.app.models import shape_named
 from offramp.core.errors import BadInput
+from offramp.core.placement import Role
+from offramp.core.standing import CallClass
 from offramp.enforce.files import read_placement
 from offramp.plan.devices import load_devices
 from offramp.simulate.arrivals import read_trace
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from offramp.config import Settings
+    from offramp.core.placement import Placement
     from offramp.simulate.results import Summary
 
 
@@ -38,6 +42,15 @@ def stream_of(text: str, *, rank: int, load: float) -> Stream:
     return Stream(model, read_trace(Path(trace)).faster(load), objective, rank)
 
 
+def classed(streams: Sequence[Stream], placement: Placement) -> list[Stream]:
+    """Give streams that only engines of the LLM's role serve the LLM's class."""
+    llm = {engine.base for engine in placement.engines if engine.role is Role.LLM}
+    small = {engine.base for engine in placement.engines if engine.role is Role.SMALL}
+    return [
+        replace(stream, kind=CallClass.LLM) if stream.model in llm - small else stream for stream in streams
+    ]
+
+
 def run_placement(path: Path, streams: Sequence[Stream], policy: str, settings: Settings) -> Summary:
     """Simulate a placement's file.
 
@@ -47,5 +60,7 @@ def run_placement(path: Path, streams: Sequence[Stream], policy: str, settings: 
     """
     placement = read_placement(path)
     shapes = {base: shape_named(base, settings) for base in sorted({one.base for one in placement.engines})}
-    outcome = simulate(placement, streams, POLICIES[policy](), shapes=shapes, devices=load_devices())
+    outcome = simulate(
+        placement, classed(streams, placement), POLICIES[policy](), shapes=shapes, devices=load_devices()
+    )
     return summarise(outcome, placement)

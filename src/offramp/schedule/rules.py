@@ -12,7 +12,7 @@ from offramp.schedule.request import CallClass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from offramp.core.placement import Placement
+    from offramp.core.placement import PlacedEngine
 
 _ROUNDING = 1e-9
 ANYTHING = "*"
@@ -146,21 +146,18 @@ class EngineSpec:
             )
 
 
-def specs_of(placement: Placement, *, load_s: float = 0.0) -> tuple[EngineSpec, ...]:
-    """Return the engines of a placement; those with adapters are asked for these, others for their base.
+def spec_of(engine: PlacedEngine, *, load_s: float = 0.0) -> EngineSpec:
+    """Return an engine of a placement: it is asked for its base, and by the names of its adapters.
 
     Args:
-        placement: The engines.
+        engine: The engine.
         load_s: Seconds that loading an adapter takes.
     """
-    return tuple(
-        EngineSpec(
-            engine.name,
-            engine.slots,
-            models=frozenset() if engine.adapters else frozenset((engine.base,)),
-            adapters=frozenset(adapter.specialist for adapter in engine.adapters),
-            loaded=max(engine.loaded, 1) if engine.adapters else 0,
-            load_s=load_s,
-        )
-        for engine in placement.engines
+    return EngineSpec(
+        engine.name,
+        engine.slots,
+        models=frozenset((engine.base,)),
+        adapters=frozenset(adapter.specialist for adapter in engine.adapters),
+        loaded=max(engine.loaded, 1) if engine.adapters else 0,
+        load_s=load_s,
     )

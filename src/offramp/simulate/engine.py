@@ -11,6 +11,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from offramp.core.standing import CallClass
 from offramp.plan.speed import HOST_BANDWIDTH
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Job:
         completion: Tokens to generate.
         rank: Order of its class: lower is more urgent where a policy looks at it.
         deadline: When it is to be finished, seconds.
+        kind: Its class in the scheduler.
+        expected: Tokens that its kind generates on average: what could be known before.
         done: Tokens generated so far.
         dispatched: When an engine got it.
         first: When its first token came.
@@ -52,6 +55,8 @@ class Job:
     completion: int
     rank: int = 0
     deadline: float = float("inf")
+    kind: CallClass = CallClass.INTERACTIVE
+    expected: int = 1
     done: int = 0
     dispatched: float = float("nan")
     first: float = float("nan")
@@ -126,8 +131,13 @@ class SimulatedEngine:
 
     @property
     def models(self) -> frozenset[str]:
-        """Return what it may be asked for."""
-        return self._names or frozenset((self.placed.base,))
+        """Return what it may be asked for: its base, by the adapters' names too where it has any."""
+        return self._names | {self.placed.base}
+
+    @property
+    def load_s(self) -> float:
+        """Return the seconds that loading an adapter takes."""
+        return self._load_s
 
     @property
     def free_blocks(self) -> int:

@@ -1,25 +1,43 @@
-"""Who goes next when an engine has a free slot: the border to the dispatcher, and two baselines."""
+"""Who goes next when an engine has a free slot: the scheduler that serves, and three baselines."""
 
 from __future__ import annotations
 
 import heapq
 from collections import defaultdict
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+from offramp.simulate.scheduled import Scheduled
 
-    from offramp.simulate.engine import Job
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from offramp.simulate.engine import Job, SimulatedEngine
 
 
 class Policy(Protocol):
     """The order of waiting requests."""
 
-    def push(self, job: Job, now: float) -> None:
-        """Take a request that arrived."""
+    def start(self, engines: Sequence[SimulatedEngine]) -> None:
+        """Take note of the engines, which are asked for by their position from now on."""
 
-    def pop(self, models: Iterable[str], now: float) -> Job | None:
+    def push(self, job: Job, able: Sequence[int], now: float) -> Iterable[int]:
+        """Take a request that arrived.
+
+        Args:
+            job: The request.
+            able: Engines that could hold it, the emptiest first.
+            now: The time.
+
+        Returns:
+            Engines that may have something to `pop` now.
+        """
+
+    def pop(self, engine: int, models: Iterable[str], now: float) -> Job | None:
         """Return the request that an engine which serves ``models`` gets next, None where none waits."""
+
+    def ended(self, job: Job, engine: int, now: float) -> Iterable[int]:
+        """Take note that an engine answered a request; returns what `push` does, besides that engine."""
 
 
 class Ordered:
@@ -30,14 +48,25 @@ class Ordered:
         self._key = key
         self._waiting: dict[str, list[tuple[tuple[float, ...], int, Job]]] = defaultdict(list)
 
-    def push(self, job: Job, now: float) -> None:  # noqa: ARG002 - the order does not depend on the hour
-        """Take a request."""
-        heapq.heappush(self._waiting[job.model], (self._key(job), job.index, job))
+    def start(self, engines: Sequence[SimulatedEngine]) -> None:
+        """Need nothing of the engines."""
 
-    def pop(self, models: Iterable[str], now: float) -> Job | None:  # noqa: ARG002
+    def push(self, job: Job, able: Sequence[int], now: float) -> Iterable[int]:
+        """Take a request; it is for the emptiest engine, if that has room."""
+        del now
+        heapq.heappush(self._waiting[job.model], (self._key(job), job.index, job))
+        return able[:1]
+
+    def pop(self, engine: int, models: Iterable[str], now: float) -> Job | None:
         """Return the first of those that ask for one of ``models``."""
+        del engine, now
         heads = [(self._waiting[model][0][:2], model) for model in models if self._waiting.get(model)]
         return heapq.heappop(self._waiting[min(heads)[1]])[2] if heads else None
+
+    def ended(self, job: Job, engine: int, now: float) -> Iterable[int]:
+        """Go by order alone."""
+        del job, engine, now
+        return ()
 
 
 def first_come() -> Ordered:
@@ -55,5 +84,7 @@ def deadlines() -> Ordered:
     return Ordered(lambda job: (job.deadline,))
 
 
-POLICIES = {"first-come": first_come, "strict": strict, "deadlines": deadlines}
+POLICIES: Mapping[str, Callable[[], Policy]] = MappingProxyType(
+    {"first-come": first_come, "strict": strict, "deadlines": deadlines, "schedule": Scheduled}
+)
 """Names on the command line."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offramp.core.errors import BadInput
+from offramp.core.standing import CallClass
 from offramp.plan.memory import kv_bytes
 from offramp.plan.speed import speed_of
 from offramp.simulate.engine import Job, SimulatedEngine
@@ -34,7 +35,8 @@ class Stream:
         model: The specialist or the base that is asked.
         arrivals: When, with how many tokens.
         objective_s: Seconds from arrival to the last token that are allowed.
-        rank: Order of its class, lower is more urgent.
+        rank: Order of its class, lower is more urgent; for policies that know nothing else.
+        kind: Its class in the scheduler.
         name: Of its class in tables.
     """
 
@@ -43,6 +45,7 @@ class Stream:
     objective_s: float
     rank: int = 0
     name: str = ""
+    kind: CallClass = CallClass.INTERACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,7 @@ class _Loop:
         self._policy = policy
         self._ending: list[tuple[float, int]] = []
         self._models = [sorted(engine.models) for engine in engines]
+        policy.start(engines)
         where = [{part.device for part in engine.slices} for engine in placement.engines]
         self._beside = [
             [other for other in range(len(where)) if other != one and where[one] & where[other]]
@@ -152,23 +156,27 @@ class _Loop:
             able = [number for number in self._served[job.model] if self._engines[number].fits(job)]
             if not able:
                 continue
-            self._policy.push(job, now)
-            self._feed(min(able, key=lambda number: self._engines[number].in_flight), now)
+            able.sort(key=lambda number: self._engines[number].in_flight)
+            for number in self._policy.push(job, able, now):
+                self._feed(number, now)
         while self._ending:
             now = self._end_first()
         return now
 
     def _end_first(self) -> float:
         now, number = heapq.heappop(self._ending)
-        self._engines[number].end(now)
-        self._feed(number, now)
+        fed = {number: None}
+        for job in self._engines[number].end(now):
+            fed |= dict.fromkeys(self._policy.ended(job, number, now))
+        for one in fed:
+            self._feed(one, now)
         return now
 
     def _feed(self, number: int, now: float) -> None:
         """Fill the engine's free slots, no more, and start an iteration if it stands."""
         engine = self._engines[number]
         while engine.in_flight < engine.placed.slots:
-            job = self._policy.pop(self._models[number], now)
+            job = self._policy.pop(number, self._models[number], now)
             if job is None:
                 break
             engine.accept(job, now)
@@ -209,6 +217,9 @@ def _engines(
 def _jobs(streams: Sequence[Stream]) -> tuple[list[Job], NDArray[np.int64]]:
     """Merge the streams by time; equal times keep the order of the streams."""
     at = np.concatenate([stream.arrivals.at for stream in streams])
+    expected = [
+        max(1, round(float(one.arrivals.completion.mean()))) if len(one.arrivals) else 1 for one in streams
+    ]
     owner = np.concatenate([np.full(len(one.arrivals), number) for number, one in enumerate(streams)])
     prompt = np.concatenate([stream.arrivals.prompt for stream in streams])
     completion = np.concatenate([stream.arrivals.completion for stream in streams])
@@ -218,5 +229,6 @@ def _jobs(streams: Sequence[Stream]) -> tuple[list[Job], NDArray[np.int64]]:
         stream = streams[owner[row]]
         job = Job(index, stream.model, float(at[row]), int(prompt[row]), int(completion[row]), stream.rank)
         job.deadline = job.at + stream.objective_s
+        job.kind, job.expected = stream.kind, expected[owner[row]]
         jobs.append(job)
     return jobs, owner[order]

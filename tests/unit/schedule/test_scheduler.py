@@ -4,9 +4,9 @@ import pytest
 from tests.unit.schedule.world import World, request, rules
 
 from offramp.core.errors import BadInput
-from offramp.core.placement import Adapter, EngineMemory, PlacedDevice, PlacedEngine, Placement, Role, Slice
+from offramp.core.placement import Adapter, EngineMemory, PlacedEngine, Role, Slice
 from offramp.schedule.request import CallClass, Dispatch, Refused
-from offramp.schedule.rules import ClassRule, EngineSpec, Rules, specs_of
+from offramp.schedule.rules import ClassRule, EngineSpec, Rules, spec_of
 from offramp.schedule.scheduler import Scheduler
 from offramp.schedule.waiting import Tenants
 
@@ -276,17 +276,12 @@ def test_rules_and_engines_that_make_no_sense_are_refused() -> None:
             EngineSpec("e", **spec)
 
 
-def test_a_placement_gives_its_engines() -> None:
-    """An engine with adapters is asked for them, one without for its base."""
-    memory = EngineMemory(1, 1, 1, 1)
-    part = (Slice(0, 0.5),)
-    placement = Placement(
-        (PlacedDevice("a100"),),
-        (
-            PlacedEngine("s", "small", Role.SMALL, part, memory, 8, 100, (Adapter("x", 8),), 1),
-            PlacedEngine("l", "large", Role.LLM, part, memory, 4, 100),
-        ),
-    )
-    small, large = specs_of(placement, load_s=0.1)
-    assert (small.slots, sorted(small.models), sorted(small.adapters), small.loaded) == (8, [], ["x"], 1)
-    assert (large.slots, sorted(large.models), sorted(large.adapters)) == (4, ["large"], [])
+def test_a_placed_engine_is_asked_for_its_base_and_its_adapters() -> None:
+    """With room for one adapter at least where it has any."""
+    memory, part = EngineMemory(1, 1, 1, 1), (Slice(0, 0.5),)
+    adapters = (Adapter("x", 8),)
+    small = spec_of(PlacedEngine("s", "base", Role.SMALL, part, memory, 8, 100, adapters), load_s=0.1)
+    assert (small.slots, small.loaded, small.load_s) == (8, 1, 0.1)
+    assert (sorted(small.models), sorted(small.adapters)) == (["base"], ["x"])
+    large = spec_of(PlacedEngine("l", "large", Role.LLM, part, memory, 4, 100))
+    assert (large.slots, sorted(large.models), sorted(large.adapters), large.loaded) == (4, ["large"], [], 0)
