@@ -111,10 +111,10 @@ class Fleet:
         kinds = [stock.device.name for stock in self.stocks]
         if not kinds or len(kinds) != len(set(kinds)):
             raise BadInput(f"A fleet needs kinds of devices, each once; given are {kinds}.")
-        if not (0 < self.overflow < 1 and 0.5 <= self.within < 1) or self.most_adapters < 1:
+        if not (0 < self.overflow < 1 and 0.5 <= self.within <= 0.999) or self.most_adapters < 1:
             raise BadInput(
                 f"A fleet has overflow {self.overflow:g}, within {self.within:g} and {self.most_adapters} "
-                "adapters an engine; allowed are in (0, 1), in [0.5, 1), 1 or more."
+                "adapters an engine; allowed are in (0, 1), in [0.5, 0.999], 1 or more."
             )
 
     def stock(self, kind: str) -> Stock:

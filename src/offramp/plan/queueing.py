@@ -50,9 +50,14 @@ class Presence:
 
     def quantile(self, probability: float) -> int:
         """Smallest number of requests that is exceeded with at most ``1 - probability``."""
+        return int(self.quantiles(np.array([probability]))[0])
+
+    def quantiles(self, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return `quantile` of each."""
         cumulative = np.cumsum(self.probability)
-        state = int(np.searchsorted(cumulative, probability - _NEGLIGIBLE))
-        return math.ceil(self.group * min(state, len(cumulative) - 1) - 1e-9)
+        states = np.searchsorted(cumulative, probabilities - _NEGLIGIBLE)
+        requests = self.group * np.minimum(states, len(cumulative) - 1)
+        return np.asarray(np.ceil(requests - 1e-9).astype(np.int64))
 
 
 def presence(

@@ -1,9 +1,9 @@
 """What one engine needs so that its calls are in time and its KV cache seldom overflows.
 
-Specialists of one base share an engine. Its load is mixed from their calls; from the load follow the requests
-at once (`queueing.presence`), from those the slots, the KV budget (`kv.overflow_budget`) and how long a call
-takes. A size that does not keep an objective is none: the load that may be planned follows from the
-objectives, not from a fixed share of the device's time.
+Specialists of one base share an engine. From its load (`offramp.plan.load`) follow the requests at once, from
+those the slots, the KV budget (`kv.overflow_budget`) and how long a call takes. A size that does not keep an
+objective is none: the load that may be planned follows from the objectives, not from a fixed share of the
+device's time.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offramp.core.placement import EngineMemory, Role
-from offramp.plan.kv import Holdings, overflow_budget
+from offramp.plan.kv import overflow_budget
+from offramp.plan.load import BATCHED_TOKENS, Mix, window_of
 from offramp.plan.memory import EngineFootprint, fixed_bytes, kv_bytes, slots_bytes, weight_bytes
-from offramp.plan.queueing import Presence, erlang_servers, presence
+from offramp.plan.queueing import erlang_servers
 from offramp.plan.speed import roofline
 
 if TYPE_CHECKING:
@@ -25,78 +26,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from offramp.plan.demand import Length
     from offramp.plan.fleet import Stock
-    from offramp.plan.shape import ModelShape
+    from offramp.plan.load import Group, Window
     from offramp.plan.speed import Speed
 
-    Speeds = Callable[["Group", Stock], Speed]
+    Speeds = Callable[[Group, Stock], Speed]
     """Gives the speed of a group's engine on whole devices of a kind."""
 
-BATCHED_TOKENS = 2048
-"""Tokens of one iteration (`--max-num-batched-tokens`)."""
 MOST_ENGINES = 8
 """Engines of one device: each gets this part of the probability that the device may overflow with."""
 LEAST_SLOTS = 2
 CONTEXT_STEP = 1024
 CONTEXT_MARGIN = 1.25
 """Longest request that an engine takes, over the longest that was seen."""
-_MOST_READING = 0.95
-_LEVELS = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999)
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """The calls of one task that go to an engine.
-
-    Attributes:
-        task: The task.
-        specialist: Who answers; the model name that is asked.
-        rank: Rank of the adapter; 0 for the base itself.
-        rates: Calls per second in each window, all replicas together.
-        lengths: Of its calls.
-        objective_s: Seconds that are allowed.
-        burst: Variance over mean of its arrivals.
-    """
-
-    task: str
-    specialist: str
-    rank: int
-    rates: tuple[float, ...]
-    lengths: tuple[Length, ...]
-    objective_s: float
-    burst: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Tasks that are answered by engines of one kind.
-
-    Attributes:
-        name: Of its engines, without the number of the replica.
-        base: The weights.
-        base_name: Name or directory of the base, as engines load it.
-        members: The tasks.
-        role: Whom the engines stand in for.
-        parallel: Devices of one engine.
-        wait_s: For the LLM: the wait for a slot that may be exceeded
-        probability: with at most this probability.
-    """
-
-    name: str
-    base: ModelShape
-    base_name: str
-    members: tuple[Member, ...]
-    role: Role = Role.SMALL
-    parallel: int = 1
-    wait_s: float = 1.0
-    probability: float = 0.01
-
-    @property
-    def ranks(self) -> tuple[int, ...]:
-        """Ranks of its adapters, one per specialist."""
-        found = {member.specialist: member.rank for member in self.members if member.rank}
-        return tuple(found[name] for name in sorted(found))
+_LEVELS = np.array((0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999))
+_BISECTIONS = 30
 
 
 def modelled(group: Group, stock: Stock) -> Speed:
@@ -123,12 +67,13 @@ class Part:
 
     Attributes:
         share: Share of the compute.
-        shared: Whether other engines run on the device too.
+        crowd: Other engines that are in an iteration on the device at the same time, on average; 0 where it
+            has the device for itself.
         replicas: Engines that divide the calls.
     """
 
     share: float = 1.0
-    shared: bool = False
+    crowd: float = 0.0
     replicas: int = 1
 
 
@@ -139,6 +84,8 @@ class Sized:
     Attributes:
         part: The part of a device it was sized for.
         memory: Bytes on each of its devices.
+        kv_bytes: KV budget of all its devices by the bound alone; the memory holds at least one longest
+            request.
         slots: Requests at once.
         context: Longest request, tokens.
         duty: Largest share of the time that it works, of any window.
@@ -146,11 +93,12 @@ class Sized:
             worst window, by task.
         tightest: Task whose prediction is nearest to its objective.
         tightness: That prediction over the objective, at most 1.
-        window: The window with the largest duty.
+        window: The window with most calls.
     """
 
     part: Part
     memory: EngineMemory
+    kv_bytes: int
     slots: int
     context: int
     duty: float
@@ -158,98 +106,6 @@ class Sized:
     tightest: str
     tightness: float
     window: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Kinds:
-    """All lengths of a group as columns, shape ``(kinds,)`` each."""
-
-    prompt: NDArray[np.float64]
-    completion: NDArray[np.float64]
-    owner: NDArray[np.int64]
-    weight: NDArray[np.float64]
-
-    @property
-    def iterations(self) -> NDArray[np.float64]:
-        """Iterations of a request: those that read its prompt, and one per token after the first."""
-        return np.maximum(np.ceil(self.prompt / BATCHED_TOKENS), 1.0) + self.completion - 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Engine:
-    """An engine before its size is known.
-
-    Attributes:
-        kinds: Lengths of its calls.
-        speed: Of its iterations.
-        crowd: Neighbours in an iteration at the same time, on average.
-        most: Requests at once that the device allows.
-        replicas: Engines that divide the calls.
-        bursts: Of the members, shape ``(members,)``.
-    """
-
-    kinds: _Kinds
-    speed: Speed
-    crowd: float
-    most: int
-    replicas: int
-    bursts: NDArray[np.float64]
-
-    def state(self, rates: NDArray[np.float64]) -> _State | None:
-        """Return the engine under these rates of its members, None where it cannot keep up."""
-        kinds, total = self.kinds, float(rates.sum())
-        arithmetic = self.speed.prompts_s(kinds.prompt)
-        if total <= 0.0:
-            steps = self.speed.steps_s(np.ones(1), context=0.0, neighbours=self.crowd)
-            return _State(Presence(np.ones(1), 1.0), steps, arithmetic, 0.0, 0.0, 0.0, kinds.weight)
-        weights = rates[kinds.owner] * kinds.weight / total
-        reading = total * float(weights @ arithmetic)
-        if reading < 1.0:
-            # An iteration that reads a prompt reads the weights all the same, so the two overlap, once for
-            # all the prompts of the iteration.
-            covered = np.minimum(arithmetic, self.speed.weights_s * self.speed.slowdown) * (1.0 - reading)
-            arithmetic = arithmetic - covered
-            reading = total * float(weights @ arithmetic)
-        if reading >= _MOST_READING:
-            return None
-        iterations = float(weights @ kinds.iterations)
-        presence_weights = weights * kinds.iterations
-        held = float(presence_weights @ (kinds.prompt + kinds.completion / 2)) / iterations
-        steps = self.speed.steps_s(np.arange(1.0, self.most + 1), context=held, neighbours=self.crowd) / (
-            1.0 - reading
-        )
-        burst = float(rates @ self.bursts) / total
-        # Random thinning of a stream with index of dispersion z leaves 1 + (z - 1) / replicas.
-        group = 1.0 + (burst - 1.0) / self.replicas
-        present = presence(total, iterations, steps, group=group)
-        if present is None:
-            return None
-        # Mean wait for prompts that are being read (Pollaczek and Khinchine), given that there are any.
-        stall = total * float(weights @ arithmetic**2) / (2 * (1 - reading)) / max(reading, 1e-12)
-        return _State(present, steps, arithmetic, reading, stall * group, total, presence_weights)
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """The engine in one window.
-
-    Attributes:
-        present: Requests at once.
-        steps: Seconds of an iteration with 1, 2, ... of them, prompts of others included.
-        arithmetic: Seconds of arithmetic of each kind's prompt.
-        reading: Share of the time that prompts take.
-        stall_s: Mean wait behind prompts, where there is one.
-        rate: Requests per second.
-        weight: Of each kind among the requests present.
-    """
-
-    present: Presence
-    steps: NDArray[np.float64]
-    arithmetic: NDArray[np.float64]
-    reading: float
-    stall_s: float
-    rate: float
-    weight: NDArray[np.float64]
 
 
 def size(group: Group, stock: Stock, part: Part, terms: Terms, speeds: Speeds = modelled) -> Sized | None:
@@ -265,141 +121,179 @@ def size(group: Group, stock: Stock, part: Part, terms: Terms, speeds: Speeds = 
     Returns:
         The size; None where no size keeps the terms.
     """
-    engine = _engine(group, stock, part, speeds)
-    rates = np.array([member.rates for member in group.members]) / part.replicas
-    states = []
-    for window in _undominated(rates):
-        state = engine.state(rates[:, window])
-        if state is None:
+    sizing = sizing_of(Mix(group), stock, part, terms, speeds)
+    return None if sizing is None else sizing.sized()
+
+
+def sizing_of(mix: Mix, stock: Stock, part: Part, terms: Terms, speeds: Speeds = modelled) -> Sizing | None:
+    """Find the slots with which an engine keeps its objectives; None where none do. See `size`."""
+    divided = stock.sharing.shares and not stock.sharing.bandwidth
+    speed = _speed(mix.group, stock, part, speeds)
+    windows = []
+    for rates in mix.rates / part.replicas:
+        window = window_of(
+            mix,
+            rates,
+            speed,
+            crowd=part.crowd if divided else 0.0,
+            replicas=part.replicas,
+            most=stock.device.max_batch,
+        )
+        if window is None:
             return None
-        states.append(state)
-    slots = max(_slots(group, state, engine, terms) for state in states)
-    latency = np.max([_latencies(group, engine.kinds, state, terms, slots) for state in states], axis=0)
-    ratios = latency / np.array([member.objective_s for member in group.members])
-    worst = int(np.argmax(ratios))
-    if ratios[worst] > 1.0:
-        return None
-    memory, context = _memory(group, engine.kinds, states, terms, slots)
-    return Sized(
-        part=part,
-        memory=memory,
-        slots=slots,
-        context=context,
-        duty=max(state.present.busy for state in states),
-        latency_s=tuple((one.task, float(s)) for one, s in zip(group.members, latency, strict=True)),
-        tightest=group.members[worst].task,
-        tightness=float(ratios[worst]),
-        window=int(np.argmax(rates.sum(axis=0))),
-    )
+        slots = _slots(mix.group, window, terms, stock.device.max_batch)
+        if not _in_time(mix, window, slots, terms.within):
+            return None
+        windows.append((window, slots))
+    return Sizing(mix, part, terms, tuple(one for one, _ in windows), max(slots for _, slots in windows))
 
 
-def _engine(group: Group, stock: Stock, part: Part, speeds: Speeds) -> _Engine:
-    kinds = [
-        (one.prompt, one.completion, number, one.weight / sum(each.weight for each in member.lengths))
-        for number, member in enumerate(group.members)
-        for one in member.lengths
-    ]
-    prompt, completion, owner, weight = np.array(kinds, dtype=np.float64).T
-    divided = part.shared and stock.sharing.shares and not stock.sharing.bandwidth
-    return _Engine(
-        kinds=_Kinds(prompt, completion, owner.astype(np.int64), weight),
-        speed=_speed(group, stock, part, speeds),
-        crowd=1.0 if divided else 0.0,
-        most=stock.device.max_batch,
-        replicas=part.replicas,
-        bursts=np.array([member.burst for member in group.members]),
-    )
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """An engine that keeps its objectives, before its KV budget is known.
+
+    Attributes:
+        mix: Its calls.
+        part: The part of a device.
+        terms: What has to be kept.
+        windows: By window.
+        slots: Requests at once.
+    """
+
+    mix: Mix
+    part: Part
+    terms: Terms
+    windows: tuple[Window, ...]
+    slots: int
+
+    @property
+    def context(self) -> int:
+        """Longest request, tokens."""
+        return math.ceil(self.mix.longest * CONTEXT_MARGIN / CONTEXT_STEP) * CONTEXT_STEP
+
+    def fits(self, memory: float) -> bool:
+        """Whether it holds within so many bytes on each device."""
+        most = self._memory(max(math.ceil(self.slots * self.mix.holdings.largest), self.context))
+        return most.total <= memory or self._memory(max(self._tokens(), self.context)).total <= memory
+
+    def sized(self) -> Sized:
+        """Work out the rest."""
+        members = self.mix.group.members
+        tokens = self._tokens()
+        latency = np.max(
+            [_latencies(self.mix, window, self.slots, self.terms.within) for window in self.windows], axis=0
+        )
+        ratios = latency / self.mix.objectives
+        worst = int(np.argmax(ratios))
+        return Sized(
+            part=self.part,
+            # An engine that cannot hold one request of its longest length does not start.
+            memory=self._memory(max(tokens, self.context)),
+            kv_bytes=tokens * kv_bytes(self.mix.group.base, 1),
+            slots=self.slots,
+            context=self.context,
+            duty=max(window.present.busy for window in self.windows),
+            latency_s=tuple((one.task, float(s)) for one, s in zip(members, latency, strict=True)),
+            tightest=members[worst].task,
+            tightness=float(ratios[worst]),
+            window=self.mix.window,
+        )
+
+    def _tokens(self) -> int:
+        """Return the tokens of KV cache that the bound asks for, in the worst window."""
+        budgets = (
+            overflow_budget(
+                self.mix.holdings,
+                window.weight,
+                window.present,
+                slots=self.slots,
+                overflow=self.terms.overflow,
+            )
+            for window in self.windows
+        )
+        return math.ceil(max(budgets))
+
+    def _memory(self, tokens: int) -> EngineMemory:
+        """Return the bytes on each device with so many tokens of KV cache in all."""
+        base, parallel = self.mix.group.base, self.mix.group.parallel
+        footprint = EngineFootprint(sequences=self.slots, batched_tokens=BATCHED_TOKENS)
+        return EngineMemory(
+            weights=math.ceil(weight_bytes(base) / parallel),
+            adapters=slots_bytes(base, self.mix.group.ranks),
+            fixed=fixed_bytes(base, footprint),
+            kv=math.ceil(kv_bytes(base, 1) * tokens / parallel),
+        )
 
 
 def _speed(group: Group, stock: Stock, part: Part, speeds: Speeds) -> Speed:
     speed = speeds(group, stock)
     sharing = stock.sharing
-    if not part.shared:
+    if not part.crowd:
         return replace(speed, share=part.share)
     if not sharing.shares:
-        # Engines take turns: beside as much work as its own, each takes twice as long.
-        return replace(speed, slowdown=2.0 * sharing.compute * speed.slowdown)
+        # Engines take turns: beside one other that works as much, each takes twice as long.
+        return replace(speed, slowdown=(1.0 + part.crowd) * sharing.compute * speed.slowdown)
     slowdown = sharing.compute * speed.slowdown
     return replace(speed, share=part.share, isolated=sharing.bandwidth, slowdown=slowdown)
 
 
-def _undominated(rates: NDArray[np.float64]) -> list[int]:
-    """Return the windows that no other window has at least all the calls of, the busiest first."""
-    kept: list[int] = []
-    for window in sorted(range(rates.shape[1]), key=lambda one: (-float(rates[:, one].sum()), one)):
-        if not any(bool(np.all(rates[:, window] <= rates[:, other])) for other in kept):
-            kept.append(window)
-    return kept
-
-
-def _slots(group: Group, state: _State, engine: _Engine, terms: Terms) -> int:
+def _slots(group: Group, window: Window, terms: Terms, most: int) -> int:
     """Return the requests that the engine takes at once: as many as come, and for the LLM by Erlang C."""
-    if group.role is Role.LLM:
-        rate = state.rate
-        if not rate:
-            return 1
+    if group.role is Role.LLM and window.rate:
         wanted = erlang_servers(
-            rate, state.present.mean / rate, wait_s=group.wait_s, probability=group.probability
+            window.rate,
+            window.present.mean / window.rate,
+            wait_s=group.wait_s,
+            probability=group.probability,
         )
     else:
-        wanted = state.present.quantile(1.0 - terms.overflow)
-    return min(max(wanted, LEAST_SLOTS), engine.most)
+        wanted = window.present.quantile(1.0 - terms.overflow)
+    return min(max(wanted, LEAST_SLOTS), most)
 
 
-def _latencies(group: Group, kinds: _Kinds, state: _State, terms: Terms, slots: int) -> NDArray[np.float64]:
-    """Return the seconds that `Terms.within` of each member's calls take at most, shape ``(members,)``.
+def _in_time(mix: Mix, window: Window, slots: int, within: float) -> bool:
+    """Whether enough calls of every member meet its objective; see `_latencies`."""
+    return bool(np.all(_shares(mix, window, slots, mix.objectives, within) >= within))
+
+
+def _shares(
+    mix: Mix, window: Window, slots: int, seconds: NDArray[np.float64], within: float
+) -> NDArray[np.float64]:
+    """Return the share of each member's calls that takes no longer than this, shape ``(members,)``.
 
     A call finds as many others as there are at a random moment, whatever its length, and they stay as many.
     """
-    late = 1.0 - terms.within
-    crowds, likely = _crowds(state.present)
-    running = np.minimum(crowds, min(slots, len(state.steps)))
+    paces, likely = _paces(window, slots)
+    allowed = seconds[mix.owner] - window.prompts_s - _behind(window, within)
+    found = np.searchsorted(paces, allowed / mix.iterations * (1.0 + 1e-12), side="right")
+    reached = np.concatenate(([0.0], likely))[found]
+    shares = np.bincount(mix.owner, mix.weight * reached, minlength=len(mix.objectives))
+    return shares.astype(np.float64)
+
+
+def _paces(window: Window, slots: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return seconds of an iteration, ascending, and how likely it takes no longer."""
+    crowds = window.present.quantiles(_LEVELS) + 1
+    running = np.minimum(crowds, min(slots, len(window.steps)))
     # Those without a slot wait until the ones before them are through.
-    pace = state.steps[running - 1] * (1.0 + np.maximum(crowds - slots, 0) / slots)
-    reading = state.arithmetic / (1.0 - state.reading)
-    seconds = np.outer(kinds.iterations, pace) + reading[:, None]
-    weights = np.outer(kinds.weight, likely)
-    behind = state.stall_s * max(0.0, math.log(state.reading / late)) if state.reading > late else 0.0
-    mine = [kinds.owner == number for number in range(len(group.members))]
-    return np.array([_upper(seconds[one].ravel(), weights[one].ravel(), late) + behind for one in mine])
+    paces = window.steps[running - 1] * (1.0 + np.maximum(crowds - slots, 0) / slots)
+    return paces, _LEVELS
 
 
-def _crowds(present: Presence) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the requests at once, the new one among them, by levels of probability, and how likely."""
-    crowds = np.array([present.quantile(level) + 1 for level in _LEVELS])
-    return crowds, np.diff(_LEVELS, prepend=0.0)
+def _behind(window: Window, within: float) -> float:
+    """Return the wait behind prompts of others that is exceeded no more often than allowed."""
+    late = 1.0 - within
+    return window.stall_s * math.log(window.reading / late) if window.reading > late else 0.0
 
 
-def _upper(values: NDArray[np.float64], weights: NDArray[np.float64], above: float) -> float:
-    """Return the smallest value that values of at most the weight ``above`` exceed."""
-    order = np.argsort(values, kind="stable")
-    cumulative = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(cumulative, (1.0 - above) * cumulative[-1] - 1e-9)])
-
-
-def _memory(
-    group: Group, kinds: _Kinds, states: list[_State], terms: Terms, slots: int
-) -> tuple[EngineMemory, int]:
-    """Return the bytes on each device and the longest request."""
-    tokens = max(
-        overflow_budget(
-            Holdings(kinds.prompt, kinds.completion, state.weight),
-            state.present,
-            slots=slots,
-            overflow=terms.overflow,
-        )
-        for state in states
-    )
-    longest = float((kinds.prompt + kinds.completion).max()) * CONTEXT_MARGIN
-    context = math.ceil(longest / CONTEXT_STEP) * CONTEXT_STEP
-    base, parallel = group.base, group.parallel
-    # An engine that cannot hold one request of its longest length does not start.
-    kv = kv_bytes(base, 1) * max(math.ceil(tokens), context)
-    footprint = EngineFootprint(sequences=slots, batched_tokens=BATCHED_TOKENS)
-    memory = EngineMemory(
-        weights=math.ceil(weight_bytes(base) / parallel),
-        adapters=slots_bytes(base, group.ranks),
-        fixed=fixed_bytes(base, footprint),
-        kv=math.ceil(kv / parallel),
-    )
-    return memory, context
+def _latencies(mix: Mix, window: Window, slots: int, within: float) -> NDArray[np.float64]:
+    """Return the seconds that the share ``within`` of each member's calls takes at most."""
+    paces, _ = _paces(window, slots)
+    longest = mix.iterations * paces[-1] + window.prompts_s + _behind(window, within)
+    low, high = np.zeros(len(mix.objectives)), np.zeros(len(mix.objectives))
+    np.maximum.at(high, mix.owner, longest)
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        enough = _shares(mix, window, slots, middle, within) >= within
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return high

@@ -28,7 +28,7 @@ def sized(rate: float, part: Part = Part(), **facts: float) -> Sized:  # noqa: B
 def simulated(rate: float, prompt: int, completion: int, *, engines: int) -> Summary:
     """Simulate engines on one device at the rate each, with the predicted latency as the objective."""
     share = 1.0 / engines
-    part = Part(share, shared=engines > 1)
+    part = Part(share, crowd=engines - 1.0)
     groups = [
         group(
             *(
@@ -117,7 +117,7 @@ def test_bursts_take_more_slots() -> None:
 def test_a_smaller_share_is_slower() -> None:
     alone, half, tenth = (
         sized(0.5, part, objective_s=60.0).latency_s[0][1]
-        for part in (Part(), Part(0.5, shared=True), Part(0.1, shared=True))
+        for part in (Part(), Part(0.5, crowd=1.0), Part(0.1, crowd=1.0))
     )
     assert alone < half < tenth
 
@@ -161,8 +161,8 @@ def test_the_busiest_window_counts() -> None:
 def test_instances_of_their_own_have_a_part_of_the_bandwidth() -> None:
     """A half with its own bandwidth reads weights at half speed; beside one neighbour it may, too."""
     cut = replace(A100, sharing=Sharing(bandwidth=True))
-    own = size(group(member(rate=0.2)), cut, Part(0.5, shared=True), TERMS)
-    divided = size(group(member(rate=0.2)), A100, Part(0.5, shared=True), TERMS)
+    own = size(group(member(rate=0.2)), cut, Part(0.5, crowd=1.0), TERMS)
+    divided = size(group(member(rate=0.2)), A100, Part(0.5, crowd=1.0), TERMS)
     assert own is not None
     assert divided is not None
     assert own.latency_s[0][1] == pytest.approx(divided.latency_s[0][1], rel=0.05)
@@ -170,7 +170,7 @@ def test_instances_of_their_own_have_a_part_of_the_bandwidth() -> None:
 
 def test_where_shares_are_not_held_engines_take_turns() -> None:
     turns = replace(A100, sharing=Sharing(shares=False))
-    beside = size(group(member(rate=0.2)), turns, Part(0.5, shared=True), TERMS)
+    beside = size(group(member(rate=0.2)), turns, Part(0.5, crowd=1.0), TERMS)
     alone = size(group(member(rate=0.2)), turns, Part(), TERMS)
     assert beside is not None
     assert alone is not None

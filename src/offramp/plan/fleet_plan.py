@@ -1,0 +1,343 @@
+"""A plan for a fleet: who answers each task, which engines run where, what is promised, and what binds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from offramp.core.errors import BadInput
+from offramp.core.placement import (
+    Adapter,
+    PlacedDevice,
+    PlacedEngine,
+    Placement,
+    Reserve,
+    Role,
+    Slice,
+)
+from offramp.plan.choose import Chooser
+from offramp.plan.explain import binding_of, reasons_of
+from offramp.plan.mig import placed
+from offramp.plan.sizing import MOST_ENGINES, Part, modelled, size
+from offramp.plan.ways import Finder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from offramp.core.json import JsonObject
+    from offramp.plan.choose import Packed
+    from offramp.plan.demand import Demand
+    from offramp.plan.fleet import Fleet
+    from offramp.plan.load import Group
+    from offramp.plan.pack import Room
+    from offramp.plan.shape import ModelShape
+    from offramp.plan.sizing import Sized, Speeds
+    from offramp.plan.ways import Way
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Who answers a task.
+
+    Attributes:
+        task: The task.
+        specialist: Who; "" for the LLM.
+        coverage: Share of the calls that it answers.
+        latency_s: Predicted seconds within which the promised share of the calls is answered; 0 for the LLM.
+        objective_s: Seconds that are allowed.
+        why: In words, where a better specialist was passed over.
+    """
+
+    task: str
+    specialist: str
+    coverage: float
+    latency_s: float
+    objective_s: float
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is predicted for an engine.
+
+    Attributes:
+        engine: Its name.
+        duty: Share of the busiest window in which it works.
+        window: That window.
+        tightest: The task nearest to its objective.
+        tightness: Its predicted seconds over those allowed.
+    """
+
+    engine: str
+    duty: float
+    window: int
+    tightest: str
+    tightness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """How full one device is; what is left of 1 is head-room.
+
+    Attributes:
+        memory: Share of its memory that engines hold.
+        share: Share of its compute that they were given.
+        duty: Shares of the time that they work, summed.
+        overflow: Bound on the probability that any of them has more KV demand than budget.
+    """
+
+    memory: float
+    share: float
+    duty: float
+    overflow: float
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPlan:
+    """The answer.
+
+    Attributes:
+        placement: What `offramp enforce` and `offramp simulate` take.
+        tasks: Who answers each.
+        engines: In the order of the placement.
+        devices: In the order of the placement.
+        binding: What decides how many devices it takes, in words.
+        notes: What else there is to know, in words.
+        devices_usd: USD an hour for devices.
+        llm_usd: USD an hour for calls that the provider's LLM still gets.
+        llm_only_usd: USD an hour if it got all of them.
+        oversubscription: KV that the tasks would need in engines of their own, over what is there.
+        windows: How many windows of time it was planned for.
+        solver: What packed it.
+        gap: How far it may be from the cheapest packing, as a share of the price; None where nobody knows.
+    """
+
+    placement: Placement
+    tasks: tuple[Answered, ...]
+    engines: tuple[Outlook, ...]
+    devices: tuple[Filling, ...]
+    binding: str
+    notes: tuple[str, ...]
+    devices_usd: float
+    llm_usd: float
+    llm_only_usd: float
+    oversubscription: float
+    windows: int
+    solver: str = "greedy"
+    gap: float | None = None
+
+    def to_dict(self) -> JsonObject:
+        """As JSON; ``placement`` is a file that `read_placement` reads."""
+        return {**asdict(self), "placement": self.placement.to_dict()}
+
+
+def plan_fleet(
+    demand: Demand, fleet: Fleet, shapes: Mapping[str, ModelShape], speeds: Speeds = modelled
+) -> FleetPlan:
+    """Plan a fleet from nothing.
+
+    Args:
+        demand: The calls, and who could answer them.
+        fleet: What there is, and what has to be promised.
+        shapes: Shape of each base by its name.
+        speeds: How fast bases are.
+
+    Raises:
+        BadInput: The fleet cannot hold the LLM that is to run on it.
+        NotFound: A base has no shape.
+    """
+    chooser = Chooser(demand, fleet, shapes, speeds)
+    packed = chooser.best()
+    if packed is None:
+        raise BadInput(
+            "The LLM does not fit onto this fleet within its objective.",
+            hint="Allow more devices of more memory, more of them in parallel, or a longer objective.",
+        )
+    return described(chooser, packed)
+
+
+def described(
+    chooser: Chooser, packed: Packed, *, solver: str = "greedy", gap: float | None = None
+) -> FleetPlan:
+    """Turn a packing into a plan, with what is predicted and why."""
+    fleet, demand = chooser.fleet, chooser.demand
+    rooms = [_eased(chooser, packed, room) for room in _ordered(packed)]
+    placement = placement_of(packed, rooms, fleet)
+    priced = fleet.llm is None
+    whole = replace(packed, rooms=tuple(rooms))
+    binding, notes = binding_of(chooser, whole)
+    return FleetPlan(
+        placement=placement,
+        tasks=_answered(chooser, whole),
+        engines=tuple(_outlook(name, way.sized) for name, way in _engines(whole)),
+        devices=tuple(_filling(fleet, room) for room in rooms),
+        binding=binding,
+        notes=notes,
+        devices_usd=packed.devices_usd,
+        llm_usd=sum(one.llm_usd_per_hour(packed.picked.get(one.task)) for one in demand.tasks) * priced,
+        llm_only_usd=sum(one.llm_usd_per_hour(None) for one in demand.tasks),
+        oversubscription=_oversubscription(chooser, whole),
+        windows=demand.windows,
+        solver=solver,
+        gap=gap,
+    )
+
+
+def _ordered(packed: Packed) -> list[Room]:
+    """Return the devices by kind, those of engines that span several first, so that hosts hold them whole."""
+    groups = packed.groups
+
+    def key(position: int) -> tuple[str, int, int]:
+        room = packed.rooms[position]
+        widest = max(groups[item.group].parallel for item in room.items)
+        return room.stock.device.name, -widest, position
+
+    return [packed.rooms[position] for position in sorted(range(len(packed.rooms)), key=key)]
+
+
+def _eased(chooser: Chooser, packed: Packed, room: Room) -> Room:
+    """Give an engine that ended up without neighbours the whole device."""
+    if len(room.items) > 1 or room.items[0].way.alone:
+        return room
+    item = room.items[0]
+    finder = Finder(room.stock, chooser.terms, packed.crowd, chooser.speeds)
+    way = finder.alone(packed.groups[item.group], item.way.replicas)
+    return room if way is None else replace(room, items=[replace(item, way=way)])
+
+
+def placement_of(packed: Packed, rooms: Sequence[Room], fleet: Fleet) -> Placement:
+    """Write a packing down as a placement."""
+    devices = _devices(rooms)
+    where: dict[tuple[int, int], list[Slice]] = {}
+    ways: dict[tuple[int, int], Way] = {}
+    for device, room in enumerate(rooms):
+        taken: Counter[str] = Counter()
+        for item in room.items:
+            profile = _instance(devices[device].profiles, item.way.profile, taken)
+            where.setdefault((item.group, item.replica), []).append(
+                Slice(device, round(item.way.share, 4), profile)
+            )
+            ways[item.group, item.replica] = item.way
+    engines = tuple(
+        _engine(packed.groups[group], replica, ways[group, replica], tuple(where[group, replica]))
+        for group, replica in sorted(where)
+    )
+    each = fleet.overflow / MOST_ENGINES
+    return Placement(
+        devices=devices,
+        engines=engines,
+        reserve=_reserve(engines, fleet),
+        overflow=max((len(room.items) * each for room in rooms), default=0.0),
+        price_per_hour=sum(room.stock.device.price_per_hour for room in rooms),
+    )
+
+
+def _devices(rooms: Sequence[Room]) -> tuple[PlacedDevice, ...]:
+    """Number devices on hosts of their kind."""
+    found = []
+    node, kind, number = -1, "", 0
+    for room in rooms:
+        name = room.stock.device.name
+        number = number + 1 if name == kind else 0
+        if number % room.stock.per_node == 0:
+            node += 1
+        kind = name
+        names = tuple(item.way.profile for item in room.items if item.way.profile)
+        profiles = (placed(name, tuple(sorted(names))) or ()) if names else ()
+        found.append(PlacedDevice(name, f"node-{node}", number % room.stock.per_node, profiles))
+    return tuple(found)
+
+
+def _instance(profiles: tuple[str, ...], name: str, taken: Counter[str]) -> int | None:
+    """Return the position of the next instance of a profile that nobody has."""
+    if not name:
+        return None
+    positions = [position for position, one in enumerate(profiles) if one == name]
+    taken[name] += 1
+    return positions[taken[name] - 1]
+
+
+def _engine(group: Group, replica: int, way: Way, slices: tuple[Slice, ...]) -> PlacedEngine:
+    ranks = {one.specialist: one.rank for one in group.members if one.rank}
+    return PlacedEngine(
+        name=f"{group.name}.{replica}",
+        base=group.base_name,
+        role=group.role,
+        slices=slices,
+        memory=way.sized.memory,
+        slots=way.sized.slots,
+        context=way.sized.context,
+        adapters=tuple(Adapter(name, ranks[name]) for name in sorted(ranks)),
+        loaded=len(ranks),
+    )
+
+
+def _reserve(engines: Sequence[PlacedEngine], fleet: Fleet) -> Reserve | None:
+    llm = [engine for engine in engines if engine.role is Role.LLM]
+    if fleet.llm is None or not llm:
+        return None
+    return Reserve(
+        slots=sum(engine.slots for engine in llm),
+        kv=sum(engine.memory.kv * len(engine.slices) for engine in llm),
+        share=min(part.share for engine in llm for part in engine.slices),
+        wait_s=fleet.llm.wait_s,
+        probability=fleet.llm.probability,
+    )
+
+
+def _engines(packed: Packed) -> Iterator[tuple[str, Way]]:
+    ways = {(item.group, item.replica): item.way for room in packed.rooms for item in room.items}
+    for group, replica in sorted(ways):
+        yield f"{packed.groups[group].name}.{replica}", ways[group, replica]
+
+
+def _answered(chooser: Chooser, packed: Packed) -> tuple[Answered, ...]:
+    latency: dict[str, float] = {}
+    for room in packed.rooms:
+        for item in room.items:
+            if packed.groups[item.group].role is Role.SMALL:
+                for task, seconds in item.way.sized.latency_s:
+                    latency[task] = max(latency.get(task, 0.0), seconds)
+    why = reasons_of(chooser, packed)
+    return tuple(
+        Answered(
+            task=task.task,
+            specialist=choice.specialist if choice else "",
+            coverage=choice.coverage if choice else 0.0,
+            latency_s=latency.get(task.task, 0.0),
+            objective_s=task.objective_s,
+            why=why.get(task.task, ""),
+        )
+        for task in chooser.demand.tasks
+        for choice in (packed.picked.get(task.task),)
+    )
+
+
+def _outlook(name: str, sized: Sized) -> Outlook:
+    return Outlook(name, sized.duty, sized.window, sized.tightest, sized.tightness)
+
+
+def _filling(fleet: Fleet, room: Room) -> Filling:
+    return Filling(
+        memory=room.memory / room.stock.device.memory,
+        share=min(room.share, 1.0),
+        duty=room.duty,
+        overflow=len(room.items) * fleet.overflow / MOST_ENGINES,
+    )
+
+
+def _oversubscription(chooser: Chooser, packed: Packed) -> float:
+    """Return the KV of every task in an engine of its own, bounded alike, over what all engines have."""
+    apart = there = 0.0
+    for room in packed.rooms:
+        for item in room.items:
+            group, sized = packed.groups[item.group], item.way.sized
+            there += sized.memory.kv
+            for member in group.members:
+                part = Part(sized.part.share, sized.part.crowd, sized.part.replicas)
+                alone = size(
+                    replace(group, members=(member,)), room.stock, part, chooser.terms, chooser.speeds
+                )
+                apart += alone.kv_bytes / group.parallel if alone is not None else 0.0
+    return apart / there if there else 1.0
