@@ -1,6 +1,7 @@
 """``python -m bench.fleet``: the simulator beside closed forms, and sharing beside its baselines.
 
-Traces are read from the folder given; without one, only the closed forms and the light mode are run.
+Traces are read from the folder given; without one, only the closed forms, the light mode and the
+scheduler are run.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ if __package__ in {None, ""}:
     # Run as a folder: its modules are imported by their full names, and never shadow others.
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from bench.fleet import closed, gpus
+from bench.fleet import closed, gpus, reserve
 
 
 def main() -> int:
@@ -27,7 +28,7 @@ def main() -> int:
     parser.add_argument("--loads", type=float, nargs="+", default=[1.0, 4.0])
     parser.add_argument("--requests", type=int, default=closed.REQUESTS, help="of each closed form")
     given = parser.parse_args()
-    met = [closed.validation(given.requests), closed.light(given.requests)]
+    met = [closed.validation(given.requests), closed.light(given.requests), reserve.report()]
     if given.traces is not None:
         met.append(
             gpus.report(

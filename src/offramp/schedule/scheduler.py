@@ -149,11 +149,6 @@ class Scheduler:
             self._expire(now, events)
         counts = self.counts[kind]
         counts.offered += 1
-        latest = request.deadline - request.service_s * line.ratio if self._strict[kind] else _NEVER
-        if latest < now:
-            counts.late += 1
-            events.append(Refused(request, Reason.LATE, self._retry_after(kind)))
-            return events
         if self._queued[kind] >= self._limits[kind] and (line.waiting or not self._has_free(line)):
             counts.full += 1
             events.append(Refused(request, Reason.FULL, self._retry_after(kind)))
@@ -163,14 +158,17 @@ class Scheduler:
         self._entries[request.id] = (entry, -1)
         self._queued[kind] += 1
         self._queued_s[kind] += entry.device_s
-        if latest != _NEVER:
-            heappush(self._latest, (latest, order, entry))
         if line.push(entry):
             for number in line.engines:
                 self._slots[number].note(line)
         self._feed_line(line, now, events)
         if self._dry:
             self._settle(now, events)
+        if entry.waits and self._strict[kind] and request.deadline != _NEVER:
+            # One that need not wait goes in however late: else too long predictions would never mend.
+            heappush(self._latest, (request.deadline - entry.likely_s, order, entry))
+            if self._latest[0][0] < now:
+                self._expire(now, events)
         return events
 
     def complete(

@@ -90,6 +90,23 @@ def test_earlier_deadlines_go_first_and_what_is_too_late_is_refused() -> None:
     assert world.scheduler.next_expiry() == float("inf")
 
 
+def test_predictions_that_were_too_long_mend_themselves() -> None:
+    """A stall makes every call look too late; with a free slot they go in all the same, and teach."""
+    scheduler = Scheduler([EngineSpec("e", 1, BASE)], rules(strict=True))
+    scheduler.offer(request(0, service_s=0.1), 0.0)
+    scheduler.complete(0, 1000.0)
+    now, refused = 1000.0, 0
+    for number in range(1, 60):
+        now += 1.0
+        events = scheduler.offer(request(number, at=now, service_s=0.1, deadline=now + 1.0), now)
+        events += scheduler.offer(request(-number, at=now, service_s=0.1, deadline=now + 1.0), now)
+        refused += sum(isinstance(event, Refused) for event in events)
+        events = scheduler.complete(number, now + 0.1)
+        if any(isinstance(event, Dispatch) for event in events):
+            scheduler.complete(-number, now + 0.2)
+    assert 20 < refused < 59
+
+
 def test_classes_that_are_not_strict_are_answered_late() -> None:
     """An LLM call is not lost because it waited."""
     world = World([EngineSpec("e", 1, BASE)], rules(strict=True))
