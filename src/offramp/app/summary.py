@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from offramp import __version__
 from offramp.app.money import cost_shares, planned_on
 from offramp.certify.bounds import upper
+from offramp.certify.ceiling import LEAST
 from offramp.core.call import OutputType
 from offramp.discover.verdict import MIN_SESSIONS
 from offramp.loop import state
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from offramp.storage.port import Store
 
 UNSEEN = "unseen"
-
-_REPEATS = 30
-"""Repeated requests from which the teacher's agreement with itself is shown."""
 
 _COMPARABLE = (OutputType.LABEL, OutputType.JSON, OutputType.TOOL_CALL)
 
@@ -174,7 +172,7 @@ def _result(task: Task, conversion: JsonObject | None, unseen: Unseen | None) ->
         "sessions": task.sessions,
         "exemplars": task.profile.exemplars,
         # A share of a handful says nothing.
-        "self_agreement": task.profile.self_agreement if task.profile.repeats >= _REPEATS else None,
+        "self_agreement": task.profile.self_agreement if task.profile.repeats >= LEAST else None,
         "subtasks": tuple(f"{part.action} {part.share:.0%}" for part in task.subtasks),
         "reason": task.reason,
         **_counts(task.id, unseen),

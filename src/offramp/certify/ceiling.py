@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MOST: Final = 6
+"""Answers to one request that are compared, the first ones: pairs grow with their square."""
+
 LEAST: Final = 20
 """Repeated requests from which on a self-agreement counts as known."""
 
@@ -37,7 +40,9 @@ class SelfAgreement:
         return self.requests >= LEAST
 
 
-def self_agreement(repeated: Iterable[Sequence[T]], same: Callable[[T, T], bool]) -> SelfAgreement:
+def self_agreement(
+    repeated: Iterable[Sequence[T]], same: Callable[[Sequence[tuple[T, T]]], Iterable[bool]]
+) -> SelfAgreement:
     """Measure the teacher's agreement with itself.
 
     Use answers to train and validation calls: what is to be promised is fixed before calibration calls
@@ -45,13 +50,11 @@ def self_agreement(repeated: Iterable[Sequence[T]], same: Callable[[T, T], bool]
 
     Args:
         repeated: The answers to each request; those asked once say nothing and are left out.
-        same: Decides by the task's measure.
+        same: Decides for all pairs at once, by the task's measure.
     """
-    shares = []
-    for answers in repeated:
-        pairs = list(itertools.combinations(answers, 2))
-        if pairs:
-            shares.append(sum(same(*pair) for pair in pairs) / len(pairs))
+    asked = [list(itertools.combinations(answers[:MOST], 2)) for answers in repeated if len(answers) > 1]
+    decided = iter(same([pair for pairs in asked for pair in pairs]) if asked else ())
+    shares = [sum(next(decided) for _ in pairs) / len(pairs) for pairs in asked]
     return SelfAgreement(len(shares), sum(shares) / len(shares) if shares else 1.0)
 
 

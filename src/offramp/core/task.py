@@ -44,12 +44,14 @@ class Profile:
     Attributes:
         cost_usd: USD of the calls seen; 0 where no price is known.
         share_cost: Share of what all calls seen cost, 0 to 1.
-        saving_usd: USD of the calls seen that a specialist could save at most; ranks tasks.
+        saving_usd: USD of the calls seen that a specialist could save at most; ranks tasks. Where the
+            teacher's self-agreement is known, that share of what they cost.
         latency_s: Median seconds of a call, 0 where nobody measured.
         repetitiveness: Share of calls whose last message was seen before, values masked.
         entropy: Entropy of those messages, divided by its largest possible value: 1 where no two are alike.
-        repeats: Calls whose whole request was asked more than once.
-        self_agreement: How often the teacher gives one answer to one request, None without repeats.
+        repeats: Questions that were asked more than once.
+        self_agreement: How often the teacher agrees with itself on those, see ``certify.ceiling``; None
+            without repeats.
         origins: Distinct known askers.
         exemplars: Last messages in which only words that several askers used are left.
         predicted: Share of held-out calls whose subtask the words of the last message tell, None where

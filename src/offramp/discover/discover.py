@@ -18,7 +18,7 @@ from offramp.discover.forks import Branch, Split, split_of
 from offramp.discover.forms import evidence_of
 from offramp.discover.identity import Memory, Portrait, matched
 from offramp.discover.openings import Side
-from offramp.discover.profile import described
+from offramp.discover.profile import described, repeated
 from offramp.discover.sighting import Payload, Sighting, Watch
 from offramp.discover.verdict import judge_seen
 from offramp.discover.versions import joined
@@ -46,6 +46,7 @@ class Discovery:
         assignment: Task id by call id; calls that belong to no recurring task are absent.
         changes: What happened to the tasks of the discovery before.
         memory: What the next discovery needs to keep the ids.
+        repeated: By task id the questions that were asked more than once, each as the ids of its calls.
     """
 
     tasks: tuple[Task, ...]
@@ -53,6 +54,7 @@ class Discovery:
     assignment: Mapping[str, str]
     changes: tuple[Change, ...]
     memory: Memory
+    repeated: Mapping[str, tuple[tuple[str, ...], ...]]
 
 
 @dataclass(slots=True)
@@ -119,7 +121,9 @@ def discover(
         changes, quiet = match.changes, match.quiet
     memory = Memory((*(_portrait(task) for task in tasks), *quiet), assigner)
     assignment = {s.call: task.id for task in tasks for s in task.seen}
-    return Discovery(tuple(_tasks(tasks, watch, seen, measures)), assigner, assignment, changes, memory)
+    again = {task.id: repeated(task.seen) for task in tasks}
+    described_tasks = tuple(_tasks(tasks, watch, seen, measures))
+    return Discovery(described_tasks, assigner, assignment, changes, memory, again)
 
 
 def _variants(seen: Iterable[Sighting]) -> list[Variant]:

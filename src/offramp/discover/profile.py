@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from offramp.discover.sighting import Payload, Sighting
     from offramp.discover.verdict import Verdict
 
-MIN_REPEATS = 20
-"""Repeated calls from which the teacher's self-agreement counts in the expected saving."""
-
 LOOKED_AT = 500
 """Payloads that exemplars are made from."""
 
@@ -50,20 +47,16 @@ def profile_of(
         all_cost: USD of all calls seen, of every task.
     """
     cost = math.fsum(s.cost for s in seen)
-    repeats, agreement = self_agreement(seen)
-    ceiling = agreement if agreement is not None and repeats >= MIN_REPEATS else 1.0
     measured = [s.latency for s in seen if s.latency > 0]
     messages = Counter(s.payload for s in seen)
     predicted = predictability(payloads, verdict.output) if subtasks else None
     return Profile(
         cost_usd=cost,
         share_cost=cost / all_cost if all_cost else 0.0,
-        saving_usd=cost * ceiling if verdict.convertible else 0.0,
+        saving_usd=cost if verdict.convertible else 0.0,
         latency_s=median(measured) if measured else 0.0,
         repetitiveness=1 - len(messages) / len(seen),
         entropy=_entropy(messages),
-        repeats=repeats,
-        self_agreement=agreement,
         origins=len({s.origin for s in seen} - {""}),
         exemplars=exemplars(payloads[:LOOKED_AT]),
         predicted=predicted[0] if predicted is not None else None,
@@ -71,22 +64,13 @@ def profile_of(
     )
 
 
-def self_agreement(seen: Iterable[Sighting]) -> tuple[int, float | None]:
-    """Measure how often the teacher agrees with itself.
-
-    Returns:
-        Calls whose request was asked more than once, and the chance that two answers to one request are
-        equal, over all pairs with every request counting by its calls; None without repeats.
-    """
-    asked: dict[int, list[int]] = defaultdict(list)
+def repeated(seen: Iterable[Sighting]) -> tuple[tuple[str, ...], ...]:
+    """Return the ids of answered calls that ask one question, for each that was asked more than once."""
+    asked: dict[int, list[str]] = defaultdict(list)
     for sighting in seen:
-        if sighting.facts is not None:
-            asked[sighting.request].append(sighting.facts.value)
-    repeated = [values for values in asked.values() if len(values) > 1]
-    calls = sum(map(len, repeated))
-    if not calls:
-        return 0, None
-    return calls, math.fsum(len(values) * _pairs_equal(values) for values in repeated) / calls
+        if sighting.facts is not None and sighting.request:
+            asked[sighting.request].append(sighting.call)
+    return tuple(tuple(calls) for calls in asked.values() if len(calls) > 1)
 
 
 def exemplars(payloads: Sequence[Payload]) -> tuple[str, ...]:
@@ -122,11 +106,6 @@ def _plain(word: str) -> str:
 def _collapsed(words: Sequence[str]) -> str:
     kept = [word for i, word in enumerate(words) if word != SLOT or i == 0 or words[i - 1] != SLOT]
     return " ".join(kept)
-
-
-def _pairs_equal(values: Sequence[int]) -> float:
-    counted = Counter(values)
-    return sum(n * (n - 1) for n in counted.values()) / (len(values) * (len(values) - 1))
 
 
 def _entropy(messages: Counter[int]) -> float:

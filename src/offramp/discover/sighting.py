@@ -11,10 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
-import orjson
-
 from offramp.core.call import Answer, Call, answer_of, decode_json, text_of
-from offramp.core.json import canonical, digest
+from offramp.core.json import digest
+from offramp.core.question import question_of
 from offramp.discover.forms import Shape, shape_of
 from offramp.discover.openings import READ, hashed_instruction, head_of, opening_of, tail_of
 from offramp.discover.signature import Signature, SignatureReader, Tools, hashed, skeleton
@@ -43,9 +42,6 @@ NESTED, NO_TEXT = -1, -2
 INSTRUCTIONS = 50_000
 """Openings and closings of first messages remembered in words; most are payload and of no use."""
 
-_ASKED = ("model", "messages", "tools", "functions", "tool_choice", "function_call", "response_format", "n")
-"""Fields that make two requests the same question to the same teacher."""
-
 _CODE = {
     "SQL": re.compile(
         r"\s*(?:```sql\s*)?(?:SELECT|SHOW|DESC(?:RIBE)?|WITH|INSERT|UPDATE|DELETE|CREATE)\b", re.IGNORECASE
@@ -72,7 +68,6 @@ class Facts:
         code: Language that the text opens in, "" for none that is known.
         fenced: Whether the text opens with a code fence that says JSON.
         fields: Of a JSON object each key with the words of its text; -1 for a nested value, -2 for a number.
-        value: Hash of the answer: equal for equal answers.
         said: Hash of its text as it stands.
     """
 
@@ -82,7 +77,6 @@ class Facts:
     code: str
     fenced: bool
     fields: tuple[tuple[str, int], ...]
-    value: int
     said: int
 
 
@@ -101,7 +95,7 @@ class Sighting:
         wording: Hash of the prompt with its values in place, "" without a prompt.
         head: Hash of how the first user message opens, 0 where that tells nothing.
         tail: Hash of how it closes.
-        request: Hash of the whole question: equal where the same teacher is asked the same again.
+        request: What is asked, see ``core.question.question_of``.
         payload: Hash of the last message with its values masked.
         heard: Hash of the last user message as it stands.
         asked_by_user: Whether a user message comes last, not a tool's result.
@@ -180,7 +174,7 @@ class Watch:
             wording=look.wording,
             head=self._instruction(head_of(opening)),
             tail=self._instruction(tail_of(opening)),
-            request=_question(request),
+            request=question_of(request),
             payload=hashed(" ".join(masked.casefold().split())),
             heard=hashed(user.strip()),
             asked_by_user=by_user,
@@ -228,7 +222,6 @@ class Watch:
             code=next((name for name, pattern in _CODE.items() if pattern.match(text)), ""),
             fenced=text.lstrip().startswith("```json"),
             fields=self._same(_fields(decoded)),
-            value=hashed(_canonical(answer, decoded)),
             said=hashed(text.strip()),
         )
 
@@ -261,22 +254,6 @@ def _last_messages(request: JsonObject) -> tuple[str, str, int, bool]:
     return last, user, len(users), bool(users) and users[-1] is messages[-1]
 
 
-def _question(request: JsonObject) -> int:
-    asked = [request.get(field) for field in _ASKED]
-    try:
-        return hashed(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS))
-    except orjson.JSONEncodeError:  # integers beyond 64 bits and lone surrogates are legal JSON
-        return hashed(_canonical_text(asked))
-
-
-def _canonical_text(value: object) -> str:
-    try:
-        return canonical(value)
-    except RecursionError:
-        # Nested beyond what can be written: such requests count as one question.
-        return ""
-
-
 def _action(answer: Answer) -> str:
     names = sorted({call.name for call in answer.tool_calls})
     if not names:
@@ -297,8 +274,3 @@ def _words_of(value: object) -> int:
     if isinstance(value, dict | list):
         return NESTED
     return len(value.split()) if isinstance(value, str) else NO_TEXT
-
-
-def _canonical(answer: Answer, decoded: object) -> str:
-    text = canonical(decoded) if isinstance(decoded, dict) else answer.text.strip()
-    return "\n".join((text, *(call.canonical() for call in answer.tool_calls)))

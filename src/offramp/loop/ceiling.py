@@ -1,4 +1,4 @@
-"""What a unit can be promised at all: its teacher's agreement with itself, apart from calibration calls."""
+"""How often a teacher agrees with itself, and what a unit can be promised at all because of that."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Final
 
 from offramp.certify.agreement import Pair, agreeing
 from offramp.certify.ceiling import SelfAgreement, attainable, self_agreement
-from offramp.core.json import digest
+from offramp.core.question import question_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from offramp.certify.agreement import Judge
     from offramp.certify.terms import Terms
-    from offramp.core.call import OutputType
-    from offramp.core.dataset import Dataset, Item
+    from offramp.core.call import Answer, OutputType
+    from offramp.core.dataset import Dataset
+    from offramp.core.json import JsonObject
     from offramp.core.measure import Measure
+
+    Said = tuple[JsonObject, Answer]
 
 _FITTED: Final = ("train", "validation")
 """Parts that may be looked at before it is fixed what is promised."""
-
-_UNHEARD: Final = frozenset({"stream", "stream_options", "user", "metadata", "store", "safety_identifier"})
-"""Fields of a request that tell who asks or how to send the answer, and nothing of what is asked."""
 
 
 def within_reach(
@@ -38,31 +40,38 @@ def within_reach(
         dataset: The unit's calls; its calibration and test calls are not looked at.
         measure: What agreement is; the form's own where not given.
         judge: Who decides where that is a judge's.
+
+    Raises:
+        OfframpError: The judge could not be asked.
     """
-    return attainable(terms, teacher_of(output, dataset, measure, judge))
-
-
-def teacher_of(
-    output: OutputType, dataset: Dataset, measure: Measure | None = None, judge: Judge | None = None
-) -> SelfAgreement:
-    """Measure how often the teacher gave one answer to one request in training and validation calls."""
-    asked: dict[str, list[Item]] = defaultdict(list)
+    asked: dict[tuple[str, int], list[Said]] = defaultdict(list)
     for part in _FITTED:
         for item in (*dataset.parts[part], *dataset.repeats[part]):
-            if question := _question(item):
-                asked[question].append(item)
-
-    def same(one: Item, other: Item) -> bool:
-        pair = Pair(one.call.request, one.answer, other.answer)
-        return agreeing(output, [pair], measure=measure, judge=judge)[0]
-
-    return self_agreement(asked.values(), same)
+            if question := question_of(item.call.request):
+                asked[item.task, question].append((item.call.request, item.answer))
+    return attainable(terms, with_itself(output, asked.values(), measure, judge))
 
 
-def _question(item: Item) -> str:
-    """Equal where one task is asked the same; "" for a request nested too deeply to be written."""
-    asked = {name: value for name, value in item.call.request.items() if name not in _UNHEARD}
-    try:
-        return digest([item.task, asked])
-    except RecursionError:
-        return ""
+def with_itself(
+    output: OutputType,
+    repeated: Iterable[Sequence[Said]],
+    measure: Measure | None = None,
+    judge: Judge | None = None,
+) -> SelfAgreement:
+    """Measure how often a teacher gave one answer to one question.
+
+    Args:
+        output: Form of the answers.
+        repeated: For each question its requests (they differ in who asked, and how) with their answers.
+        measure: What agreement is; the form's own where not given.
+        judge: Who decides where that is a judge's.
+
+    Raises:
+        OfframpError: The judge could not be asked.
+    """
+
+    def same(pairs: Sequence[tuple[Said, Said]]) -> list[bool]:
+        compared = [Pair(request, one, other) for (request, one), (_, other) in pairs]
+        return agreeing(output, compared, measure=measure, judge=judge)
+
+    return self_agreement(repeated, same)

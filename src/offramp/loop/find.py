@@ -7,21 +7,26 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from offramp.certify.agreement import same
+from offramp.certify.ceiling import self_agreement
+from offramp.core.call import answer_of
 from offramp.core.errors import BadInput, NotFound
-from offramp.core.measure import Measures
+from offramp.core.measure import Measure, Measures
 from offramp.discover.assign import Assigner
 from offramp.discover.discover import discover
 from offramp.discover.identity import Memory
 from offramp.discover.verdict import judge
 from offramp.loop import state, traffic
+from offramp.loop.ceiling import with_itself
 from offramp.plan.prices import load_prices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from offramp.core.call import Call
     from offramp.core.task import Task
     from offramp.discover.discover import Discovery
+    from offramp.loop.ceiling import Said
     from offramp.plan.prices import Prices
     from offramp.storage.port import Store
 
@@ -108,7 +113,7 @@ def find_in(
         )
     price = _price(prices or load_prices())
     found = discover(taught, previous=_previous(store), price=price, measures=measures)
-    discovery = _with_consent(found, taught)
+    discovery = _with_consent(_with_repeats(found, taught), taught)
     state.save_tasks(
         store,
         discovery.tasks,
@@ -149,6 +154,34 @@ def _price(prices: Prices) -> Callable[[Call], float]:
         return price.call(input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens)
 
     return usd
+
+
+def _with_repeats(discovery: Discovery, calls: Sequence[Call]) -> Discovery:
+    """Tell how often the teacher agreed with itself about each task, in the sense of the task."""
+    wanted = {call for questions in discovery.repeated.values() for asked in questions for call in asked}
+    held = {call.id: call for call in calls if call.id in wanted}
+    tasks = [_repeated(task, discovery.repeated[task.id], held) for task in discovery.tasks]
+    return replace(discovery, tasks=tuple(tasks))
+
+
+def _repeated(task: Task, questions: Sequence[Sequence[str]], held: Mapping[str, Call]) -> Task:
+    said = [[(held[call].request, answer_of(held[call].response)) for call in asked] for asked in questions]
+    answered = [[(request, answer) for request, answer in one if answer is not None] for one in said]
+    if task.measure in {None, Measure.JUDGE}:
+        # Discovery asks nobody: what only a judge could compare counts where it is the same text.
+        found = self_agreement(answered, _alike)
+    else:
+        found = with_itself(task.output, answered, task.measure)
+    if not found.requests:
+        return task
+    profile = replace(task.profile, repeats=found.requests, self_agreement=found.share)
+    if found.known:
+        profile = replace(profile, saving_usd=profile.saving_usd * found.share)
+    return replace(task, profile=profile)
+
+
+def _alike(pairs: Sequence[tuple[Said, Said]]) -> list[bool]:
+    return [one == other or same(Measure.TEXT, one, other) for (_, one), (_, other) in pairs]
 
 
 def _with_consent(discovery: Discovery, calls: Sequence[Call]) -> Discovery:

@@ -198,7 +198,11 @@ def _terms(unit: Unit, dataset: Dataset, workshop: Workshop, promise: tuple[Goal
         terms = _judged(unit, workshop, terms)
     if not goal.ceiling:
         return terms
-    reached = within_reach(terms, unit.output, dataset, measure, workshop.judge)
+    try:
+        reached = within_reach(terms, unit.output, dataset, measure, workshop.judge)
+    except OfframpError as error:
+        say(f"  {unit.name}: alpha stays {terms.alpha:.1%}: {error}")
+        return terms
     if reached.alpha > terms.alpha:
         say(
             f"  {unit.name}: the teacher agrees with itself on {reached.self_agreement:.1%} of repeated "

@@ -1,21 +1,26 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
-from offramp.certify.ceiling import LEAST, SelfAgreement, attainable, self_agreement
+from offramp.certify.ceiling import LEAST, MOST, SelfAgreement, attainable, self_agreement
 from offramp.certify.certificate import certify_task
 from offramp.certify.terms import Terms
 from offramp.certify.units import ScoredCalls
 from offramp.core.call import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def answers(*texts: str) -> list[Answer]:
     return [Answer(text) for text in texts]
 
 
-def same(left: Answer, right: Answer) -> bool:
-    return left == right
+def same(pairs: Sequence[tuple[Answer, Answer]]) -> list[bool]:
+    return [left == right for left, right in pairs]
 
 
 def test_self_agreement_is_the_mean_over_requests_of_pairs_that_agree() -> None:
@@ -23,6 +28,19 @@ def test_self_agreement_is_the_mean_over_requests_of_pairs_that_agree() -> None:
     found = self_agreement(repeated, same)
     assert found.requests == 3
     assert found.share == pytest.approx((1.0 + 0.0 + 1 / 3) / 3)
+
+
+def test_of_a_request_asked_a_thousand_times_the_first_answers_count() -> None:
+    """They are as good as any others, and half a million pairs would be no better known."""
+    asked: list[int] = []
+
+    def counting(pairs: Sequence[tuple[Answer, Answer]]) -> list[bool]:
+        asked.append(len(pairs))
+        return same(pairs)
+
+    found = self_agreement([answers(*"a" * 1_000), answers("a", "b")], counting)
+    assert (found.requests, found.share) == (2, 0.5)
+    assert asked == [MOST * (MOST - 1) // 2 + 1]
 
 
 def test_without_repeats_nothing_is_known_and_nothing_changes() -> None:

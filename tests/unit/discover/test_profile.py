@@ -83,24 +83,14 @@ def test_repetition_counts_messages_that_differ_in_values_only() -> None:
     assert only(different).profile.entropy == pytest.approx(1.0)
 
 
-def test_the_teachers_agreement_with_itself_is_over_pairs_of_answers_to_one_request() -> None:
-    pairs = [(request(PROMPT, "letter"), say(team)) for team in ("sales", "sales", "sales", "legal")]
+def test_questions_that_were_asked_again_are_told_by_their_calls() -> None:
+    pairs = [(request(PROMPT, "letter"), say(team)) for team in ("sales", "sales", "legal")]
     pairs += [(request(PROMPT, f"other {chr(97 + i)}"), say("care")) for i in range(20)]
-    profile = only(calls_of(pairs)).profile
-    assert profile.repeats == 4
-    assert profile.self_agreement == pytest.approx(0.5)
-    assert only(sorting(PROMPT, 30)).profile.self_agreement is None
-
-
-def test_few_repeats_do_not_lower_the_expected_saving_and_many_do() -> None:
-    def saving(repeats: int) -> float:
-        pairs = [(request(PROMPT, "letter"), say(TEAMS[i % 2])) for i in range(repeats)]
-        pairs += [(request(PROMPT, f"letter {i} of {i}"), say(TEAMS[i % 3])) for i in range(100)]
-        profile = only(calls_of(pairs)).profile
-        return profile.saving_usd / profile.cost_usd
-
-    assert saving(10) == pytest.approx(1.0)
-    assert saving(40) == pytest.approx(19 / 39)
+    calls = calls_of(pairs)
+    calls[1] = replace(calls[1], request={**calls[1].request, "user": "u-2", "stream": True})
+    found = discover(calls)
+    (task,) = found.tasks
+    assert found.repeated == {task.id: (tuple(call.id for call in calls[:3]),)}
 
 
 def test_exemplars_keep_only_words_of_several_askers() -> None:

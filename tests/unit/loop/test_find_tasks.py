@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from offramp.certify.ceiling import LEAST
 from offramp.core.call import OutputType, Usage
-from offramp.core.measure import Measure, Measures
+from offramp.core.measure import EVERY_TASK, Measure, Measures
 from offramp.core.task import ChangeKind
 from offramp.loop import state
 from offramp.loop.pipeline import Stages, find_tasks
 from offramp.plan.prices import ModelPrice, Prices
 from offramp.testing.memory_store import MemoryStore
-from offramp.testing.traffic import Agent, calls_of
+from offramp.testing.traffic import Agent, calls_of, say
 
 PRICES = Prices({"gpt-4o": ModelPrice(input=10.0, cached_input=10.0, output=100.0)})
 
@@ -71,3 +72,51 @@ def test_measures_go_to_the_tasks_they_were_chosen_for_and_others_are_named() ->
     assert [line for line in said if "none of these tasks" in line] == [
         "The settings choose a measure of agreement for 'nobody', which is none of these tasks."
     ]
+
+
+def asked_twice(questions: int, first: str, second: str, *, once: int = 20) -> MemoryStore:
+    """Each question twice, with the given answers, and some others once."""
+    agent, pairs = Agent(3), []
+    for _ in range(questions):
+        request, _ = agent.route()
+        pairs += [(request, say(first)), (request, say(second))]
+    pairs += [agent.route() for _ in range(once)]
+    store = MemoryStore()
+    store.append(calls_of(pairs))
+    return store
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "share"),
+    [("billing", "Billing.", 1.0), ("billing", "shipping", 0.0)],
+)
+def test_a_task_knows_how_often_its_teacher_agrees_with_itself_in_its_own_sense(
+    first: str, second: str, share: float
+) -> None:
+    store = asked_twice(LEAST, first, second)
+    (task,) = find_tasks(store, Stages(), silent, prices=PRICES)[1].tasks
+    assert (task.profile.repeats, task.profile.self_agreement) == (LEAST, share)
+    assert task.profile.saving_usd == pytest.approx(share * task.profile.cost_usd)
+    assert state.load_tasks(store) == [task]
+
+
+def test_few_repeats_do_not_lower_the_expected_saving() -> None:
+    store = asked_twice(LEAST - 1, "billing", "shipping", once=40)
+    (task,) = find_tasks(store, Stages(), silent, prices=PRICES)[1].tasks
+    assert (task.profile.repeats, task.profile.self_agreement) == (LEAST - 1, 0.0)
+    assert task.profile.saving_usd == task.profile.cost_usd
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_what_only_a_judge_could_compare_agrees_where_it_is_the_same_text(judged: bool) -> None:
+    agent, pairs = Agent(0), []
+    for number in range(70):
+        request, response = agent.rhyme()
+        text = response["choices"][0]["message"]["content"]
+        pairs += [(request, say(text)), (request, say(text.upper() if number % 2 else f"Not {text}"))]
+    store = MemoryStore()
+    store.append(calls_of(pairs))
+    measures = Measures(judge="j", judged=frozenset({EVERY_TASK})) if judged else Measures()
+    (task,) = find_tasks(store, Stages(), silent, measures=measures)[1].tasks
+    assert task.measure == (Measure.JUDGE if judged else None)
+    assert (task.profile.repeats, task.profile.self_agreement) == (70, 0.5)
