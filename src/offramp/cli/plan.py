@@ -1,25 +1,73 @@
-"""`offramp plan`: memory, load and money on one device."""
+"""`offramp plan`: memory, load and money on one device, or engines on a fleet of them."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from offramp.app import build
+from offramp.app.fleet import Question, make_fleet_plan
 from offramp.app.money import make_plan
 from offramp.cli import options
 from offramp.cli.root import echo_json
-from offramp.core.errors import NotFound
+from offramp.core.errors import BadInput, NotFound
+from offramp.plan.devices import load_devices
+from offramp.plan.picture import draw
+from offramp.plan.words import percent, usd
+
+if TYPE_CHECKING:
+    from offramp.plan.fleet_plan import FleetPlan
 
 GIB = 1 << 30
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command("plan")
 @click.option("--device", default=None, help="Name of the device, such as cpu-laptop, l4, a100-80gb, h100.")
 @click.option("--prices", default=None, type=click.Path(), help="JSON file of prices over the bundled ones.")
+@click.option(
+    "--fleet", default=None, help="Plan a fleet: its file (TOML or JSON), or any for every GPU known."
+)
+@click.option("--demand", default=None, type=_FILE, help="Calls by window, with who could answer them.")
+@click.option("--profiles", default=None, type=_FILE, help="Measured speeds, as `offramp probe` writes them.")
+@click.option(
+    "--out",
+    default=None,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for placement.json and plan.svg.",
+)
 @options.as_json
 @click.pass_context
-def command(ctx: click.Context, device: str | None, prices: str | None, *, as_json: bool) -> None:
-    """Say what the certified specialists need on a device, what it costs, and when that pays."""
+def command(
+    ctx: click.Context,
+    device: str | None,
+    prices: str | None,
+    fleet: str | None,
+    demand: Path | None,
+    profiles: Path | None,
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Say what the certified specialists need on a device, what it costs, and when that pays.
+
+    With --fleet: who answers each task, which engines run on which devices of a fleet, and what binds.
+    """
+    if fleet is None and (demand or profiles or out):
+        raise BadInput("--demand, --profiles and --out plan a fleet; name it with --fleet FILE.")
+    if fleet is not None:
+        settings = options.settings_of(ctx, plan__prices=prices)
+        if demand is None:
+            raise BadInput("A fleet is planned for a demand; name it with --demand FILE.")
+        _fleet(make_fleet_plan(Question(fleet, demand, profiles), settings), out, as_json=as_json)
+        return
+    _one_device(ctx, device, prices, as_json=as_json)
+
+
+def _one_device(ctx: click.Context, device: str | None, prices: str | None, *, as_json: bool) -> None:
     settings = options.settings_of(ctx, plan__device=device, plan__prices=prices)
     app = build(settings, existing=True)
     try:
@@ -48,3 +96,74 @@ def command(ctx: click.Context, device: str | None, prices: str | None, *, as_js
             f"{row.saving_per_month:,.2f} USD saved"
         )
     click.echo(costs.sentence)
+
+
+def _fleet(plan: FleetPlan, out: Path | None, *, as_json: bool) -> None:
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(plan.placement.to_dict(), indent=1)
+        (out / "placement.json").write_text(text + "\n", encoding="utf-8")
+        (out / "plan.svg").write_text(draw(plan, load_devices()), encoding="utf-8")
+    if as_json:
+        echo_json(plan.to_dict())
+        return
+    _tasks(plan)
+    _devices(plan)
+    click.echo(f"What binds: {plan.binding}")
+    for note in plan.notes:
+        click.echo(f"Note: {note}")
+    _money(plan)
+    if out is not None:
+        click.echo(f"Written: {out / 'placement.json'}, {out / 'plan.svg'}")
+
+
+def _tasks(plan: FleetPlan) -> None:
+    width = max(12, *(len(one.task) for one in plan.tasks))
+    named = max(12, *(len(one.specialist) for one in plan.tasks))
+    heads = f"{'answered by':<{named}}  {'coverage':>8}  {'predicted':>9}  {'allowed':>7}"
+    click.echo(f"{'task':<{width}}  {heads}")
+    for one in plan.tasks:
+        who = one.specialist or "the LLM"
+        predicted = f"{one.latency_s:.2f} s" if one.specialist else ""
+        click.echo(
+            f"{one.task:<{width}}  {who:<{named}}  {percent(one.coverage) if one.specialist else '':>8}  "
+            f"{predicted:>9}  {one.objective_s:>5g} s"
+        )
+        if one.why:
+            click.echo(f"{'':<{width}}  {one.why}")
+
+
+def _devices(plan: FleetPlan) -> None:
+    click.echo("")
+    for number, (device, filling) in enumerate(zip(plan.placement.devices, plan.devices, strict=True)):
+        cut = f" cut into {', '.join(device.profiles)}" if device.profiles else ""
+        where = f"{device.kind} ({device.node}, gpu {device.index}){cut}"
+        click.echo(
+            f"{where}: {percent(filling.memory)} of the memory, {percent(filling.share)} of the compute, "
+            f"works {percent(filling.duty)} in the busiest window"
+        )
+        for engine in plan.placement.on(number):
+            share = sum(part.share for part in engine.slices if part.device == number)
+            click.echo(
+                f"  {engine.name}: {len(engine.adapters)} adapters on {engine.base}, {percent(share)}, "
+                f"{engine.slots} at once, {engine.memory.kv / GIB:.1f} GiB of KV cache"
+            )
+    reserve = plan.placement.reserve
+    if reserve is not None:
+        click.echo(
+            f"Reserve for the LLM: {reserve.slots} requests at once, {reserve.kv / GIB:.1f} GiB of KV cache, "
+            f"{percent(reserve.share)} of its devices; a wait over {reserve.wait_s:g} s in at most "
+            f"{reserve.probability:.2g} of the calls"
+        )
+
+
+def _money(plan: FleetPlan) -> None:
+    gap = "" if plan.gap is None else f", at most {plan.gap:.1%} above the cheapest packing"
+    click.echo(
+        f"{usd(plan.devices_usd)} an hour for {len(plan.placement.devices)} devices ({plan.solver}{gap}), "
+        f"{usd(plan.llm_usd)} for a provider's LLM; everything there: {usd(plan.llm_only_usd)}"
+    )
+    click.echo(
+        f"KV demand exceeds its budget with probability {plan.placement.overflow:.2g} per device at most; "
+        f"engines of their own would need {plan.oversubscription:.1f} times the KV cache"
+    )

@@ -34,6 +34,7 @@ CROWDS = (1.0, 2.0, 4.0)
 UNPRICED_USD = 1e3
 """What a call on the LLM counts where nobody said what it costs: as many as possible are taken off it."""
 _ROUNDS = 6
+_OWN_LLM = 1e-4
 _WORTH = 1e-6
 
 
@@ -156,9 +157,14 @@ class Chooser:
         )
 
     def _llm_usd(self, picked: Picked) -> float:
-        """USD an hour that calls on the LLM count; nothing where it is on the fleet's own devices."""
-        if self.fleet.llm is not None:
-            return 0.0
+        """USD an hour that calls on the LLM count.
+
+        Where it is on the fleet's own devices it is paid with them, and its calls decide between equals only.
+        """
+        factor = 1.0 if self.fleet.llm is None else _OWN_LLM
+        return factor * self._provider_usd(picked)
+
+    def _provider_usd(self, picked: Picked) -> float:
         if any(task.llm_usd for task in self.demand.tasks):
             return sum(task.llm_usd_per_hour(picked.get(task.task)) for task in self.demand.tasks)
         left = (

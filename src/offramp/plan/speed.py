@@ -6,7 +6,7 @@ partitioned by nothing (but MIG): engines that run at the same moment divide it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,8 @@ from offramp.core.errors import BadInput
 from offramp.plan.memory import kv_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from offramp.core.placement import PlacedEngine
@@ -178,4 +180,31 @@ def roofline(
         share=share,
         isolated=isolated,
         slowdown=device.adapter_slowdown if adapters else 1.0,
+    )
+
+
+def fitted(
+    modelled: Speed, *, prompt_tokens_per_s: float, steps: Sequence[tuple[int, float]], through_adapter: bool
+) -> Speed:
+    """Return a speed that was measured, on a whole device; what was not measured stays as modelled.
+
+    Every measured step is met or exceeded: the time per sequence is the largest of those batches that took
+    longer than one alone.
+
+    Args:
+        modelled: The roofline's speed.
+        prompt_tokens_per_s: Prompt tokens read per second, attention included.
+        steps: Requests at once with the seconds of a decoding step, at least one pair.
+        through_adapter: Whether the engine was asked through an adapter, so that its cost is in the figures.
+    """
+    alone = min(steps)[1]
+    per_token = max((seconds / batch for batch, seconds in steps if seconds > 1.02 * alone), default=0.0)
+    return replace(
+        modelled,
+        weights_s=alone,
+        overhead_s=0.0,
+        prompt_s=1.0 / prompt_tokens_per_s,
+        attention_s=0.0,
+        token_s=per_token,
+        slowdown=1.0 if through_adapter else modelled.slowdown,
     )
