@@ -215,7 +215,7 @@ class App:
         """What a night is to promise by these settings."""
         certify = self.settings.certify
         goal: Goal = heavy("offramp.loop.night").Goal(
-            certify.alpha, certify.delta, seed=self.settings.train.seed, ceiling=certify.ceiling
+            certify.alpha, certify.delta, seed=self.settings.train.seed, ceiling=self.settings.alpha_may_rise
         )
         return goal
 

@@ -116,13 +116,14 @@ class CertifySettings:
         delta: Probability that any certificate of one round is wrong.
         audit_rate: Share of answered calls that the teacher is asked as well.
         ceiling: Make alpha what a teacher that disagrees with itself leaves room for, where repeated
-            requests tell; never less than ``alpha``. Off: alpha is what was asked for.
+            requests tell; never less than ``alpha``. Not where ``alpha`` was set and this was not: then alpha
+            is what was asked for.
     """
 
     alpha: float = 0.05
     delta: float = 0.05
     audit_rate: float = 0.05
-    ceiling: bool = False
+    ceiling: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +255,7 @@ class Settings:
         file: The file that was named to read them from, for processes started with the same; no setting.
         measures: What agreement is: by form of answer (``tool_call``, ``json``, ``label``, ``text``), or by a
             task's id, slug or name (docs/certificates.md).
+        given: Names of what was set at all, wherever ("certify.alpha"); the rest are defaults. No setting.
     """
 
     home: Path = Path(".offramp")
@@ -267,6 +269,16 @@ class Settings:
     plan: PlanSettings = field(default_factory=PlanSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     measures: Measures = field(default_factory=Measures)
+    given: frozenset[str] = field(default=frozenset(), compare=False)
+
+    @property
+    def alpha_may_rise(self) -> bool:
+        """Whether alpha may become what the teacher's agreement with itself leaves room for.
+
+        Nobody who asked for an alpha gets a looser promise without asking for that as well.
+        """
+        asked = "certify.alpha" in self.given and "certify.ceiling" not in self.given
+        return self.certify.ceiling and not asked
 
     @property
     def store_path(self) -> Path:
@@ -308,7 +320,7 @@ def load(
     settings = Settings()
     for name, value in flat.items():
         settings = _with(settings, name, value)
-    return replace(_checked(settings), file=file.resolve() if file else None)
+    return replace(_checked(settings), file=file.resolve() if file else None, given=frozenset(flat))
 
 
 def _from_file(file: Path | None) -> dict[str, Any]:
@@ -347,7 +359,7 @@ def _with(settings: Settings, name: str, value: Any) -> Settings:
         return replace(settings, measures=chosen)
     section, _, key = name.rpartition(".")
     target = getattr(settings, section) if section in SECTIONS else settings
-    known = {f.name for f in fields(target)} - (set() if section else {*SECTIONS, "file"})
+    known = {f.name for f in fields(target)} - (set() if section else {*SECTIONS, "file", "given"})
     if key not in known or (section and section not in SECTIONS):
         raise BadSetting(
             f"Unknown setting {name!r}.", hint=f"Allowed here: {', '.join(sorted(known | set(SECTIONS)))}."

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from offramp.app import build
-from offramp.config import RecordSettings, Settings
+from offramp.config import RecordSettings, Settings, load
 from offramp.core.askers import MIN_ORIGINS
 
 if TYPE_CHECKING:
@@ -79,3 +79,12 @@ def test_candidates_are_made_with_the_minimum_of_origins_that_is_set(tmp_path: P
     alone = replace(settings, train=replace(settings.train, min_origins=1))
     made = [build(one).workshop(lambda _: None).min_origins for one in (settings, alone)]
     assert made == [MIN_ORIGINS, 1]
+
+
+def test_a_night_may_raise_alpha_where_nobody_asked_for_one(tmp_path: Path) -> None:
+    def goal(**certify: float) -> Any:
+        given = {f"certify.{name}": value for name, value in certify.items()}
+        return build(load(environ={}, overrides={"home": tmp_path, **given})).goal
+
+    assert (goal().alpha, goal().ceiling) == (0.05, True)
+    assert (goal(alpha=0.1).alpha, goal(alpha=0.1).ceiling) == (0.1, False)

@@ -117,3 +117,33 @@ def test_the_table_of_measures_is_a_table(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text('measures = "tools"\n')
     with pytest.raises(BadSetting, match="Unknown setting 'measures'"):
         load(tmp_path / "s.toml", {})
+
+
+@pytest.mark.parametrize(
+    ("lines", "environ", "overrides", "rises"),
+    [
+        ("", {}, {}, True),
+        ("delta = 0.01", {}, {}, True),
+        ("alpha = 0.05", {}, {}, False),
+        ("", {"OFFRAMP_CERTIFY_ALPHA": "0.05"}, {}, False),
+        ("", {}, {"certify.alpha": 0.05}, False),
+        ("", {}, {"certify.alpha": None}, True),
+        ("alpha = 0.05\nceiling = true", {}, {}, True),
+        ("ceiling = false", {}, {}, False),
+        ("alpha = 0.05", {"OFFRAMP_CERTIFY_CEILING": "yes"}, {}, True),
+    ],
+)
+def test_alpha_may_rise_to_the_teachers_own_noise_unless_somebody_asked_for_an_alpha(
+    tmp_path: Path, lines: str, environ: dict[str, str], overrides: dict[str, float | None], rises: bool
+) -> None:
+    """Asking for the default is asking as well."""
+    (tmp_path / "s.toml").write_text(f"[certify]\n{lines}\n")
+    assert load(tmp_path / "s.toml", environ, overrides).alpha_may_rise is rises
+
+
+def test_what_was_given_is_known_and_is_no_setting(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text("[certify]\nalpha = 0.1\n")
+    found = load(tmp_path / "s.toml", {"OFFRAMP_HOME": "/srv/x"}, {"train.base": "b", "train.kinds": None})
+    assert found.given == {"certify.alpha", "home", "train.base"}
+    with pytest.raises(BadSetting, match="Unknown setting 'given'"):
+        load(environ={}, overrides={"given": "certify.alpha"})
