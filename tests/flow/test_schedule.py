@@ -12,12 +12,24 @@ import openai
 import orjson
 import pytest
 from tests.flow.gateway.world import eventually
+from tests.unit.enforce.hosts import first_of_run
 
 from offramp.app import build
 from offramp.app.queues import classes_of_keys
 from offramp.app.serving import Backstage
 from offramp.config import load
 from offramp.core.admission import Admission
+from offramp.core.placement import (
+    Adapter,
+    EngineMemory,
+    PlacedDevice,
+    PlacedEngine,
+    Placement,
+    Role,
+    Slice,
+)
+from offramp.enforce.options import Options
+from offramp.enforce.state import State, Wanted
 from offramp.gateway import Gateway
 from offramp.gateway.standings import Standings
 from offramp.testing.scripted_teacher import says
@@ -41,12 +53,14 @@ class HeldTeacher:
 
     Attributes:
         heard: Models of the calls, in order of arrival.
+        keys: Credentials that came with them.
         under_way: Models of those that are held.
         most: Most calls that were held at once.
         models: Most different models that were held at once.
     """
 
     heard: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
     under_way: list[str] = field(default_factory=list)
     most: int = 0
     models: int = 0
@@ -58,6 +72,7 @@ class HeldTeacher:
         request: JsonObject = orjson.loads(await read_body(receive, at_most=1 << 20) or b"")
         model = request["model"]
         self.heard.append(model)
+        self.keys.append(dict(scope["headers"]).get(b"authorization", b"").decode())
         self.under_way.append(model)
         self.most = max(self.most, len(self.under_way))
         self.models = max(self.models, len(set(self.under_way)))
@@ -124,7 +139,7 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def site(tmp_path: Path, **schedule: Any) -> AsyncIterator[Site]:
+async def site(tmp_path: Path, *, poll_s: float = 1.0, **schedule: Any) -> AsyncIterator[Site]:
     """Serve as ``offramp serve`` does, with the given settings of its queues."""
     teacher = HeldTeacher()
     async with contextlib.AsyncExitStack() as stack:
@@ -141,12 +156,13 @@ async def site(tmp_path: Path, **schedule: Any) -> AsyncIterator[Site]:
         )
         app = build(settings)
         stack.callback(app.close)
-        backstage = await stack.enter_async_context(Backstage(app))
+        backstage = await stack.enter_async_context(Backstage(app, poll_s=poll_s))
         gateway = Gateway(
             backstage.upstream,
             guard=Keys(),
             status=backstage.status,
             queue=backstage.queue,
+            engines=backstage.engines,
             standings=Standings(keys=classes_of_keys(settings.schedule)),
         )
         stack.push_async_callback(gateway.aclose)
@@ -185,7 +201,7 @@ async def test_kept_slots_are_lent_to_short_calls_and_come_back(tmp_path: Path) 
         for _ in range(10):
             made.ask("small", max_tokens=1)
         await made.waiting("interactive", 6)
-        assert made.backstage.status()["schedule"]["llm"]["lent"] == 2
+        assert made.backstage.status()["schedule"]["llm"]["engines"]["the LLM"]["lent"] == 2
         made.ask("gpt-4o")
         await made.waiting("llm", 1)
         made.teacher.let_one_go()
@@ -271,6 +287,79 @@ async def test_keys_and_headers_name_the_class(tmp_path: Path) -> None:
         await made.waiting("interactive", 1)
 
 
+def want(tmp_path: Path, ports: dict[str, int], *, adapters: tuple[str, ...], slots: int = 2) -> None:
+    """Write down engines of one base as ``offramp enforce apply`` does."""
+    engines = tuple(
+        PlacedEngine(
+            name=name,
+            base="qwen",
+            role=Role.SMALL,
+            slices=(Slice(0, 0.5),),
+            memory=EngineMemory(1, 1, 1, 1),
+            slots=slots,
+            context=4096,
+            adapters=tuple(Adapter(one, 8) for one in adapters),
+            loaded=len(adapters),
+        )
+        for name in ports
+    )
+    placement = Placement((PlacedDevice("gpu"),), engines)
+    State(tmp_path / "enforce").want(Wanted(placement, "plain", Options(ports=tuple(ports.items()))))
+
+
+async def test_local_engines_answer_for_the_models_that_they_serve(tmp_path: Path) -> None:
+    """Two engines of one base share its calls and know it by their own names; the rest is the LLM's."""
+    one, two = HeldTeacher(), HeldTeacher()
+    async with Server(one, grace_s=1) as first, Server(two, grace_s=1) as second:
+        want(tmp_path, {"qwen.0": first.address.port, "qwen.1": second.address.port}, adapters=("triage",))
+        async with site(tmp_path, engines=True) as made:
+            small = [made.ask("qwen", key="sk-secret") for _ in range(2)] + [
+                made.ask("triage") for _ in range(3)
+            ]
+            large = made.ask("gpt-4o")
+            await eventually(lambda: len(one.under_way) == len(two.under_way) == 2)
+            await eventually(lambda: made.teacher.under_way == ["gpt-4o"])
+            classes = made.backstage.status()["schedule"]["engines"]["classes"]
+            assert classes["interactive"]["waiting"] == 1
+            for held in (one, two, made.teacher):
+                held.let_all_go()
+            said = [answer.choices[0].message.content for answer in await asyncio.gather(*small)]
+            assert sorted(said) == ["from qwen.0", "from qwen.1", *["from triage"] * 3]
+            assert (await large).choices[0].message.content == "from gpt-4o"
+            raw = await made.client.chat.completions.with_raw_response.create(model="qwen.1", messages=HELLO)
+            assert raw.headers["x-offramp-engine"] == "qwen.1"
+            assert not any("sk-" in key for key in (*one.keys, *two.keys))
+
+
+async def test_an_engine_that_is_gone_loses_its_calls_to_the_other(tmp_path: Path) -> None:
+    """It gets none for a while; where every one is gone the client is told."""
+    one = HeldTeacher()
+    one.let_all_go()
+    async with Server(one, grace_s=1) as first:
+        nobody = first_of_run(1)
+        want(tmp_path, {"qwen.0": nobody, "qwen.1": first.address.port}, adapters=())
+        async with site(tmp_path, engines=True) as made:
+            for _ in range(6):
+                assert (await made.ask("qwen")).choices[0].message.content == "from qwen.1"
+            engines = made.backstage.status()["schedule"]["engines"]["engines"]
+            assert engines["qwen.0"]["losses"] >= 1
+            assert engines["qwen.1"]["in_use"] == 0
+
+
+async def test_engines_are_read_again_when_they_change(tmp_path: Path) -> None:
+    """An adapter that a night trained is asked for without a restart."""
+    one = HeldTeacher()
+    one.let_all_go()
+    async with Server(one, grace_s=1) as first, site(tmp_path, engines=True, poll_s=0.01) as made:
+        made.teacher.let_all_go()
+        assert (await made.ask("fresh")).choices[0].message.content == "from fresh"
+        assert one.heard == []
+        want(tmp_path, {"qwen.0": first.address.port}, adapters=("fresh",))
+        await eventually(lambda: "engines" in made.backstage.status()["schedule"])
+        await made.ask("fresh")
+        assert one.heard == ["fresh"]
+
+
 async def test_queues_are_in_the_metrics(tmp_path: Path) -> None:
     """Who waits, how long it took, what was refused and lent, by class."""
     async with site(tmp_path, slots=1, queue=1, small="small") as made:
@@ -284,13 +373,13 @@ async def test_queues_are_in_the_metrics(tmp_path: Path) -> None:
         await asyncio.gather(*made.tasks, return_exceptions=True)
         async with openai.AsyncOpenAI(base_url=made.url, api_key="sk-1") as plain:
             text = await plain.get("/metrics", cast_to=str)
-        labels = 'engine="llm",class="interactive"'
+        labels = 'queue="llm",class="interactive"'
         for line in (
-            'offramp_schedule_slots{engine="llm"} 1',
+            'offramp_schedule_slots{queue="llm",engine="the LLM"} 1',
             f"offramp_schedule_dispatched_total{{{labels}}} 2",
             f'offramp_schedule_refused_total{{{labels},reason="full"}} 1',
             f"offramp_schedule_wait_seconds_count{{{labels}}} 2",
             f"offramp_schedule_waiting{{{labels}}} 0",
         ):
             assert line in text
-        assert len(set(re.findall(r"^# TYPE (offramp_schedule_\w+)", text, re.MULTILINE))) == 11
+        assert len(set(re.findall(r"^# TYPE (offramp_schedule_\w+)", text, re.MULTILINE))) == 13

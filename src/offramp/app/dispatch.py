@@ -1,4 +1,4 @@
-"""The scheduler under asyncio: callers wait for their turn at one engine, and give it back."""
+"""The scheduler under asyncio: callers wait for their turn at an engine, and give it back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from offramp.schedule.request import CallClass, Reason, Refused, Request
 from offramp.schedule.scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from offramp.core.json import JsonObject
     from offramp.schedule.request import Event
@@ -30,11 +30,13 @@ class Turn:
     Args:
         dispatcher: Whose it is.
         request: Who holds it.
+        engine: Name of the engine.
     """
 
-    __slots__ = ("_dispatcher", "_request")
+    __slots__ = ("_dispatcher", "_request", "engine")
 
-    def __init__(self, dispatcher: Dispatcher, request: Request) -> None:
+    def __init__(self, dispatcher: Dispatcher, request: Request, engine: str) -> None:
+        self.engine = engine
         self._dispatcher = dispatcher
         self._request = request
 
@@ -48,20 +50,22 @@ class Turn:
 
 
 class Dispatcher:
-    """Callers in front of one engine, in the scheduler's order. It belongs to one event loop.
+    """Callers in front of engines, in the scheduler's order. It belongs to one event loop.
 
     Args:
-        engine: The engine.
+        engines: The engines.
         rules: What classes are promised.
         clock: Monotonic seconds.
     """
 
     def __init__(
-        self, engine: EngineSpec, rules: Rules, *, clock: Callable[[], float] = time.monotonic
+        self, engines: Sequence[EngineSpec], rules: Rules, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.clock = clock
-        self._engine = engine
-        self._scheduler = Scheduler([engine], rules)
+        self._scheduler = Scheduler(engines, rules)
+        self._losses = dict.fromkeys((engine.name for engine in engines), 0)
+        self._slots = max(engine.slots for engine in engines)
+        self._names = " and ".join(engine.name for engine in engines)
         self._waiting: dict[int | str, asyncio.Future[Event]] = {}
         self._at: dict[int | str, float] = {}
         self._ids = 0
@@ -103,7 +107,7 @@ class Dispatcher:
             tenant=tenant,
             arrived=arrived,
             deadline=deadline,
-            device_s=service_s / self._engine.slots,
+            device_s=service_s / self._slots,
             service_s=service_s,
             tokens=tokens,
         )
@@ -121,7 +125,7 @@ class Dispatcher:
             self._note(mine, now)
         if isinstance(mine, Refused):
             raise self._busy(mine)
-        return Turn(self, request)
+        return Turn(self, request, mine.engine)
 
     def left(self, request: Request, *, answered: bool) -> None:
         """Take the slot of a request back, and pass it on."""
@@ -131,22 +135,43 @@ class Dispatcher:
         else:
             self._follow(self._scheduler.cancel(request.id, now), now)
 
+    def lose(self, engine: str, pause_s: float) -> None:
+        """Give an engine no calls for a while: it cannot be reached.
+
+        Args:
+            engine: Its name.
+            pause_s: Seconds until it is tried again.
+        """
+        self._losses[engine] += 1
+        self._scheduler.shut(engine)
+        asyncio.get_running_loop().call_later(pause_s, self._reopen, engine)
+
     def status(self) -> JsonObject:
-        """Say who waits, who is in, and what happened so far, by class."""
-        engine = self._scheduler.engines[0]
+        """Say who waits, who is in, and what happened so far, by engine and by class."""
         return {
-            "slots": self._engine.slots,
-            "in_use": self._engine.slots - engine.free,
-            "lent": engine.lent,
-            "adapters": list(engine.adapters),
+            "engines": {
+                slots.spec.name: {
+                    "slots": slots.spec.slots,
+                    "in_use": slots.spec.slots - slots.free,
+                    "lent": slots.lent,
+                    "shut": slots.shut,
+                    "losses": self._losses[slots.spec.name],
+                    "adapters": list(slots.adapters),
+                }
+                for slots in self._scheduler.engines
+            },
             "classes": {kind.name.lower(): self._of_class(kind) for kind in CallClass},
         }
+
+    def _reopen(self, engine: str) -> None:
+        now = self.clock()
+        self._follow(self._scheduler.reopen(engine, now), now)
 
     def _of_class(self, kind: CallClass) -> JsonObject:
         counts = self._scheduler.counts[kind]
         return {
             "waiting": self._scheduler.queued(kind),
-            "kept": self._scheduler.engines[0].reserved(kind),
+            "kept": sum(slots.reserved(kind) for slots in self._scheduler.engines),
             "offered": counts.offered,
             "dispatched": counts.dispatched,
             "completed": counts.completed,
@@ -213,8 +238,7 @@ class Dispatcher:
         late = refused.reason is Reason.LATE
         why = "it could not be answered before its deadline" if late else "no more may wait"
         return Busy(
-            f"A call of class {name} was refused by {self._engine.name}: {why} ({waiting} of them wait for "
-            f"{self._engine.slots} slots).",
+            f"A call of class {name} was refused by {self._names}: {why} ({waiting} of them wait).",
             late=late,
             retry_after_s=refused.retry_after_s,
         )

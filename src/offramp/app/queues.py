@@ -1,4 +1,4 @@
-"""The queues of one installation: in front of the LLM, and in front of the worker with the specialists."""
+"""The queues in front of the LLM and of the worker with the specialists, and what they go by."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def teacher_queue(settings: ScheduleSettings) -> Queue | None:
         min(settings.loaded, len(adapters)),
     )
     return Queue(
-        Dispatcher(spec, rules_of(settings)),
+        Dispatcher([spec], rules_of(settings)),
         objectives_of(settings),
         small=frozenset(_words(settings.small)) | adapters,
         models=adapters,
@@ -221,7 +221,7 @@ def worker_dispatcher(settings: ScheduleSettings) -> Dispatcher | None:
     if not settings.worker_slots:
         return None
     spec = EngineSpec("the worker", settings.worker_slots, frozenset((ANYTHING,)))
-    return Dispatcher(spec, rules_of(settings))
+    return Dispatcher([spec], rules_of(settings))
 
 
 def scheduled_line(settings: ScheduleSettings) -> str:

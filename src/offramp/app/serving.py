@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from offramp.app import judging
+from offramp.app.engines import Engines
 from offramp.app.queues import Proposals, objectives_of, teacher_queue, worker_dispatcher
 from offramp.app.security import guard_of
 from offramp.app.sessions import FirstOfSession
@@ -21,6 +22,7 @@ from offramp.certify.agreement import Pair, agreeing
 from offramp.core.errors import EngineError
 from offramp.core.measure import Measure
 from offramp.discover.assign import Assigner
+from offramp.enforce.state import State
 from offramp.loop import state
 from offramp.loop.staleness import compared, why_stale
 from offramp.record.folder import ring_folders
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from offramp.core.deployment import Deployment
     from offramp.core.json import JsonObject
     from offramp.core.standing import Standing
+    from offramp.upstream.port import Upstream
 
 log = logging.getLogger("offramp.app")
 
@@ -85,6 +88,11 @@ class Backstage:
             if self._dispatcher
             else None
         )
+        self.engines = (
+            Engines(scheduled, State(settings.home / "enforce"), self._way_to_engine)
+            if scheduled.engines
+            else None
+        )
         self._deployed: list[Deployment] = []
         self._failed: tuple[set[str], float] = (set(), 0.0)
         self._rolled_back: dict[str, str] = {}
@@ -106,6 +114,8 @@ class Backstage:
             StorageError: The store cannot be opened.
         """
         try:
+            if self.engines is not None:
+                self.engines.reload()
             if self._app.settings.record.enabled:
                 await self.tap.start()
             await self._refresh()
@@ -129,6 +139,8 @@ class Backstage:
         await self.tap.close()
         await self.upstream.aclose()
         await self.anthropic.aclose()
+        if self.engines is not None:
+            await self.engines.aclose()
         await asyncio.to_thread(self._judge_chat.close)
 
     def status(self) -> JsonObject:
@@ -161,7 +173,11 @@ class Backstage:
     @property
     def scheduled(self) -> bool:
         """Whether calls wait for their turn anywhere."""
-        return self.queue is not None or self._proposals is not None
+        return any(one is not None for one in (self.queue, self._proposals, self.engines))
+
+    def _way_to_engine(self, url: str) -> Upstream:
+        # A provider's key is none of an engine's business.
+        return open_teacher(self._app.settings.gateway, url, "none")
 
     async def _ask(
         self, specialist: str, task: str, request: JsonObject, standing: Standing | None
@@ -172,8 +188,9 @@ class Backstage:
 
     def _schedule(self) -> JsonObject:
         llm = None if self.queue is None else self.queue.dispatcher
-        found = {"llm": llm, "worker": self._dispatcher}
-        return {name: one.status() for name, one in found.items() if one is not None}
+        found = {"llm": llm, "worker": self._dispatcher, "engines": self.engines}
+        told = {name: one.status() for name, one in found.items() if one is not None}
+        return {name: status for name, status in told.items() if status is not None}
 
     def _assign(self, request: JsonObject) -> str | None:
         return None if self._assigner is None else self._assigner.assign(request)
@@ -196,6 +213,8 @@ class Backstage:
             await asyncio.sleep(self._poll_s)
             try:
                 self.guard.reload(self._app.store)
+                if self.engines is not None:
+                    self.engines.reload()
                 await self._refresh()
             except Exception:
                 # The process edge: traffic goes on with what is live, and the next look may succeed.

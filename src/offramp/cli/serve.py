@@ -80,6 +80,7 @@ def command(
                 pseudonyms=app.pseudonyms,
                 status=backstage.status,
                 queue=backstage.queue,
+                engines=backstage.engines,
                 standings=_standings(settings.schedule) if backstage.scheduled else None,
             )
             try:

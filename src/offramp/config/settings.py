@@ -192,6 +192,7 @@ class ScheduleSettings:
     Attributes:
         slots: Calls at once at ``gateway.upstream``; 0 lets all in, as a provider wants it.
         worker_slots: Proposals at once at the worker with the specialists; 0 lets all in.
+        engines: Ask the engines that ``offramp enforce apply`` keeps up here for the models they serve.
         interactive: Guaranteed share of small-model calls that somebody waits for.
         tool: The same of small-model calls of agents.
         llm: The same of the LLM's calls.
@@ -214,6 +215,7 @@ class ScheduleSettings:
 
     slots: int = 0
     worker_slots: int = 0
+    engines: bool = False
     interactive: float = 0.4
     tool: float = 0.2
     llm: float = 0.2

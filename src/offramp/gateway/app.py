@@ -30,6 +30,7 @@ from offramp.record.pseudonym import Pseudonyms
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from offramp.app.engines import Engines
     from offramp.app.queues import Queue
     from offramp.core.decision import Router
     from offramp.core.json import JsonObject
@@ -84,6 +85,7 @@ class Gateway:
         limits: How far it goes.
         standings: Read how urgent calls are, for ``queue`` and the router; None schedules nothing.
         queue: Where calls to ``upstream`` wait for their turn.
+        engines: Local engines, which answer for the models that they serve.
         clock: Time of each call.
 
     Attributes:
@@ -104,6 +106,7 @@ class Gateway:
         limits: Limits | None = None,
         standings: Standings | None = None,
         queue: Queue | None = None,
+        engines: Engines | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.counters = Counters()
@@ -114,7 +117,7 @@ class Gateway:
         clock = clock or SystemClock()
         self._auditor = None if router is None else self._audited_by(router, witness, clock)
         desk = Desk(router, self._auditor, witness, self.counters, clock, standings)
-        self._openai = Teacher(upstream, form_of(Dialect.CHAT), witness, self.counters, queue)
+        self._openai = Teacher(upstream, form_of(Dialect.CHAT), witness, self.counters, queue, engines)
         self._anthropic = Teacher(anthropic or upstream, form_of(Dialect.MESSAGES), witness, self.counters)
         self._calls = {
             _BASE + form.path: Calls(form, self._teacher_at(form.path), desk) for form in FORMS.values()

@@ -41,7 +41,7 @@ def render(counters: Counters, recording: JsonObject, schedule: JsonObject | Non
 
     Args:
         counters: What the gateway counted.
-        schedule: What the queues say of themselves, by engine.
+        schedule: What the queues say of themselves, by queue.
         recording: What the recorder says of itself; its numbers become ``offramp_recorder_...``.
     """
     lines: list[str] = []

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from offramp.core.json import JsonObject
 
 _ENGINES = (
-    ("slots", "slots", "Calls that the engine may have at once"),
-    ("in_use", "slots_in_use", "Calls that the engine has"),
-    ("lent", "slots_lent", "Slots kept for another class that calls hold at present"),
+    ("slots", "slots", "gauge", "Calls that the engine may have at once"),
+    ("in_use", "slots_in_use", "gauge", "Calls that the engine has"),
+    ("lent", "slots_lent", "gauge", "Slots kept for another class that calls hold at present"),
+    ("shut", "shut", "gauge", "Whether the engine could not be reached and gets no calls for a moment"),
+    ("losses", "losses_total", "counter", "Times that the engine could not be reached"),
 )
 _COUNTS = (
     ("offered", "offered_total", "counter", "Calls that asked for a turn"),
@@ -31,18 +33,19 @@ def scheduled(schedule: JsonObject) -> Iterator[str]:
     """Give the lines of every queue; none where nothing is scheduled.
 
     Args:
-        schedule: By engine: its slots, and by class what happened and how long it waited.
+        schedule: By queue: its engines' slots, and by class what happened and how long it took.
     """
     if not schedule:
         return
-    for key, name, meaning in _ENGINES:
-        yield from _head(f"offramp_schedule_{name}", "gauge", meaning)
-        for engine, facts in schedule.items():
-            yield f'offramp_schedule_{name}{{engine="{engine}"}} {facts[key]}'
+    for key, name, kind, meaning in _ENGINES:
+        yield from _head(f"offramp_schedule_{name}", kind, meaning)
+        for queue, of_queue in schedule.items():
+            for engine, facts in of_queue["engines"].items():
+                yield f'offramp_schedule_{name}{{queue="{queue}",engine="{engine}"}} {facts[key]:d}'
     classes = [
-        (f'engine="{engine}",class="{name}"', facts)
-        for engine, of_engine in schedule.items()
-        for name, facts in of_engine["classes"].items()
+        (f'queue="{queue}",class="{name}"', facts)
+        for queue, of_queue in schedule.items()
+        for name, facts in of_queue["classes"].items()
     ]
     for key, name, kind, meaning in _COUNTS:
         yield from _head(f"offramp_schedule_{name}", kind, meaning)

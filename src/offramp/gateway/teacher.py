@@ -7,15 +7,25 @@ from math import ceil
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from offramp.core.errors import BadInput, Busy, OfframpError, UpstreamError, UpstreamTimeout
+from offramp.core.errors import (
+    BadInput,
+    Busy,
+    OfframpError,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from offramp.gateway.counters import Metric
 from offramp.gateway.problem import Problem, told
+from offramp.gateway.splice import splice_model
 from offramp.gateway.wire import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from offramp.app.engines import Engines
     from offramp.app.queues import Queue
+    from offramp.core.standing import Standing
     from offramp.dialect import Form
     from offramp.gateway.counters import Counters
     from offramp.gateway.course import Course
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("offramp.gateway")
 
 _BASE = len("/v1")
+_ENGINES_TRIED = 3
 # The first class that fits gives status and code.
 _ANSWERS: Mapping[type[OfframpError], tuple[int, str]] = MappingProxyType(
     {
@@ -45,6 +56,7 @@ class Teacher:
         witness: Takes each answer before its last byte is sent.
         counters: Where its failures are counted.
         queue: Where calls with a standing wait for their turn; None lets all in at once.
+        engines: Local engines, which answer in its place for the models that they serve.
     """
 
     def __init__(
@@ -54,8 +66,10 @@ class Teacher:
         witness: Witness,
         counters: Counters,
         queue: Queue | None = None,
+        engines: Engines | None = None,
     ) -> None:
         self.queue = queue
+        self._engines = engines
         self.upstream = upstream
         self.form = form
         self._witness = witness
@@ -72,19 +86,41 @@ class Teacher:
             reply: The way back to the client.
             extra: Header fields to add to the response.
         """
-        if self.queue is None or course.standing is None:
-            await self._ask(course, reply, extra)
-            return
+        standing, engines = course.standing, self._engines
         try:
-            turn = await self.queue.enter(course.standing)
+            if standing is not None and engines is not None and engines.serves(standing.model):
+                await self._by_engine(engines, standing, course, reply, extra)
+            elif standing is not None and self.queue is not None:
+                turn = await self.queue.enter(standing)
+                try:
+                    await self._ask(self.upstream, course, reply, extra)
+                finally:
+                    turn.leave(answered=reply.complete and not course.error)
+            else:
+                await self._ask(self.upstream, course, reply, extra)
         except Busy as error:
             course.error = type(error).__name__
             await self._send_away(error, course, reply, extra)
-            return
-        try:
-            await self._ask(course, reply, extra)
-        finally:
-            turn.leave(answered=reply.complete and not course.error)
+
+    async def _by_engine(
+        self, engines: Engines, standing: Standing, course: Course, reply: Reply, extra: Headers
+    ) -> None:
+        """Let a local engine answer; one that is not there loses the call, and others, to the next."""
+        for left in reversed(range(_ENGINES_TRIED)):
+            place = await engines.enter(standing)
+            if place.model is not None:
+                course.body = splice_model(course.asked.body, place.model)
+            fields = [*extra, (b"x-offramp-engine", place.engine.encode("ascii", "replace"))]
+            try:
+                await self._ask(place.upstream, course, reply, fields, again=left > 0)
+            except UpstreamUnreachable as error:
+                # Nothing was sent: another engine can be asked the same.
+                _log.warning("%s", error, extra={"call": course.id, "error": type(error).__name__})
+                place.lose()
+            else:
+                return
+            finally:
+                place.leave(answered=reply.complete and not course.error)
 
     async def _send_away(self, error: Busy, course: Course, reply: Reply, extra: Headers) -> None:
         """Say when to come back: 503 for a call that could not be answered in time, 429 for a full queue."""
@@ -93,10 +129,13 @@ class Teacher:
         fields, body = told(problem, self.form)
         await self.say(course, reply, status, [*fields, *extra], body)
 
-    async def _ask(self, course: Course, reply: Reply, extra: Headers) -> None:
+    async def _ask(
+        self, upstream: Upstream, course: Course, reply: Reply, extra: Headers, *, again: bool = False
+    ) -> None:
+        """Ask, and tell the client what went wrong; ``again`` raises where no connection was made."""
         asked = course.asked
         try:
-            response = await self.upstream.send(
+            response = await upstream.send(
                 asked.method, asked.target[_BASE:], course.caller.forward, course.body
             )
             try:
@@ -104,6 +143,8 @@ class Teacher:
             finally:
                 await response.aclose()
         except (UpstreamError, BadInput) as error:
+            if again and isinstance(error, UpstreamUnreachable):
+                raise
             course.error = type(error).__name__
             self._counters.add(Metric.ERRORS, course.error)
             if not reply.status:

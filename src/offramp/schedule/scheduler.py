@@ -220,6 +220,20 @@ class Scheduler:
         self._gap(entry.line, now, events)
         return events
 
+    def shut(self, engine: str) -> None:
+        """Give an engine no further calls: it cannot be reached. Those that only it serves wait."""
+        self._slots[self._number[engine]].shut = True
+
+    def reopen(self, engine: str, now: float) -> list[Event]:
+        """Give an engine calls again."""
+        slots = self._slots[self._number[engine]]
+        slots.shut = False
+        events: list[Event] = []
+        self._feed(slots, now, events)
+        if self._dry:
+            self._settle(now, events)
+        return events
+
     def expire(self, now: float) -> list[Event]:
         """Refuse waiting requests that cannot be answered before their deadline any more."""
         events: list[Event] = []
@@ -235,7 +249,7 @@ class Scheduler:
         return line
 
     def _has_free(self, line: Line) -> bool:
-        return any(self._slots[number].free for number in line.engines)
+        return any(self._slots[number].free and not self._slots[number].shut for number in line.engines)
 
     def _feed_line(self, line: Line, now: float, events: list[Event]) -> None:
         """Feed the engines that serve a line: those that have its model first, then the emptiest."""

@@ -56,6 +56,7 @@ class Slots:
         spec: What it has.
         free: Slots that nobody holds.
         lent: Slots that are lent.
+        shut: Whether it gets no calls for the time being.
         accounts: Credit of the classes.
         draining: The adapter that gets no more calls, None where every one does.
         wanted: The adapter that room is made for while one is draining.
@@ -77,6 +78,7 @@ class Slots:
         "draining",
         "free",
         "lent",
+        "shut",
         "spec",
         "wanted",
     )
@@ -85,6 +87,7 @@ class Slots:
         self.spec = spec
         self.free = spec.slots
         self.lent = 0
+        self.shut = False
         weights = [rules.classes[kind].weight for kind in _KINDS]
         self.accounts = Accounts(weights, rules.quantum_s, rules.debt_s)
         self.draining: str | None = None
@@ -132,6 +135,8 @@ class Slots:
 
     def choose(self) -> Choice | None:
         """Choose what goes into a free slot, None where nothing may."""
+        if self.shut:
+            return None
         owned, reserved, accounts = self._owned, self._reserved, self.accounts
         unspoken = self._spoken < self.spec.slots
         heads: list[tuple[int, Entry]] = []

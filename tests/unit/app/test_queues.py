@@ -125,7 +125,7 @@ async def test_a_wait_that_is_cancelled_in_the_moment_of_its_turn_gives_the_slot
         await leaver
     (await next_one).leave(answered=True)
     status = dispatcher.status()
-    assert status["in_use"] == 0
+    assert status["engines"]["the worker"]["in_use"] == 0
     assert status["classes"]["tool"]["completed"] == 2
     assert status["classes"]["tool"]["cancelled"] == 1
 
@@ -166,6 +166,6 @@ async def test_adapters_are_told_apart_and_other_models_are_one() -> None:
         turn = await queue.enter(Standing(arrived=queue.dispatcher.clock(), model=model))
         turn.leave(answered=True)
     status = queue.dispatcher.status()
-    assert status["adapters"] == ["a1"]
+    assert status["engines"]["the LLM"]["adapters"] == ["a1"]
     assert status["classes"]["interactive"]["completed"] == 2
     assert status["classes"]["llm"]["completed"] == 2

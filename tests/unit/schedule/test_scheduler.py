@@ -198,6 +198,20 @@ def test_replicas_share_one_queue_and_keep_to_their_adapters() -> None:
     assert scheduler.models == names
 
 
+def test_an_engine_that_is_shut_gets_nothing_until_it_is_opened() -> None:
+    """Others take its calls; what only it serves waits."""
+    names = frozenset({"a"})
+    scheduler = Scheduler([EngineSpec("x", 1, names), EngineSpec("y", 1, names | {"b"})], rules())
+    scheduler.shut("y")
+    first = scheduler.offer(request(0, CallClass.TOOL, "a"), 0.0)
+    assert [event.engine for event in first if isinstance(event, Dispatch)] == ["x"]
+    assert scheduler.offer(request(1, CallClass.TOOL, "b"), 0.0) == []
+    assert scheduler.offer(request(2, CallClass.TOOL, "a"), 0.0) == []
+    opened = scheduler.reopen("y", 1.0)
+    assert [(event.request.id, event.engine) for event in opened if isinstance(event, Dispatch)] == [(1, "y")]
+    assert [event.request.id for event in scheduler.complete(0, 1.0)] == [2]
+
+
 def test_predictions_are_corrected_by_what_calls_took() -> None:
     """Calls that take three times as long are charged so, and are soon predicted so: they are not lent to."""
     scheduler = Scheduler([EngineSpec("e", 2, BASE)], rules(0.5, lend_s=0.5))

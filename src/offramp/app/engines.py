@@ -1,0 +1,163 @@
+"""The engines of this machine that `offramp enforce apply` keeps up, as the gateway asks them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from offramp.app.dispatch import Dispatcher
+from offramp.app.queues import Queue, objectives_of, rules_of
+from offramp.core.placement import Role
+from offramp.enforce.engines import ports
+from offramp.plan.speed import HOST_BANDWIDTH
+from offramp.schedule.rules import EngineSpec, spec_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from offramp.app.dispatch import Turn
+    from offramp.config import ScheduleSettings
+    from offramp.core.json import JsonObject
+    from offramp.core.placement import PlacedEngine
+    from offramp.core.standing import Standing
+    from offramp.enforce.state import State, Wanted
+    from offramp.upstream.port import Upstream
+
+log = logging.getLogger("offramp.app")
+
+_REACHED = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared with
+
+PAUSE_S = 5.0
+"""Seconds that an engine which could not be reached gets no calls."""
+
+
+class Place:
+    """A slot of an engine, and the way there.
+
+    Args:
+        turn: The slot.
+        upstream: The way to the engine.
+        model: What the engine calls the model; None where it is called as it was asked for.
+        dispatcher: Told when the engine is lost.
+    """
+
+    __slots__ = ("_dispatcher", "_turn", "model", "upstream")
+
+    def __init__(self, turn: Turn, upstream: Upstream, model: str | None, dispatcher: Dispatcher) -> None:
+        self._turn = turn
+        self._dispatcher = dispatcher
+        self.upstream = upstream
+        self.model = model
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        return self._turn.engine
+
+    def leave(self, *, answered: bool) -> None:
+        """Give the slot back; predictions learn from calls that were answered."""
+        self._turn.leave(answered=answered)
+
+    def lose(self) -> None:
+        """Let others go elsewhere for a while: the engine could not be reached."""
+        self._dispatcher.lose(self.engine, PAUSE_S)
+
+
+class Engines:
+    """Local engines by the models that they serve.
+
+    What is wanted is read from the supervisor's file, and again when it changes; calls that are under way
+    then end where they are.
+
+    Args:
+        settings: Classes, objectives and limits.
+        state: The supervisor's files.
+        open_way: Opens the way to a base URL.
+    """
+
+    def __init__(self, settings: ScheduleSettings, state: State, open_way: Callable[[str], Upstream]) -> None:
+        self._settings = settings
+        self._state = state
+        self._open_way = open_way
+        self._version = ""
+        self._queue: Queue | None = None
+        self._models: frozenset[str] = frozenset()
+        self._adapters: frozenset[str] = frozenset()
+        self._ways: dict[str, Upstream] = {}
+        self._urls: dict[str, str] = {}
+        self._left: list[Upstream] = []
+
+    def serves(self, model: str) -> bool:
+        """Whether a local engine answers for a model."""
+        return model in self._models
+
+    async def enter(self, standing: Standing) -> Place:
+        """Wait for a slot of an engine that serves the call's model.
+
+        Raises:
+            Busy: There is no room, or no time.
+        """
+        queue = self._queue
+        assert queue is not None
+        turn = await queue.enter(standing)
+        own = standing.model if standing.model in self._adapters else None
+        return Place(turn, self._ways[turn.engine], None if own else turn.engine, queue.dispatcher)
+
+    def reload(self) -> None:
+        """Take what is wanted now.
+
+        Raises:
+            BadInput: The supervisor's file is damaged.
+        """
+        wanted = self._state.wanted()
+        version = "" if wanted is None else wanted.version
+        if version == self._version:
+            return
+        self._version = version
+        self._take(wanted)
+
+    def status(self) -> JsonObject | None:
+        """What the queue says of itself; None where no engine is wanted."""
+        return None if self._queue is None else self._queue.dispatcher.status()
+
+    async def aclose(self) -> None:
+        """Close every way."""
+        for way in (*self._ways.values(), *self._left):
+            await way.aclose()
+
+    def _take(self, wanted: Wanted | None) -> None:
+        engines = () if wanted is None else wanted.placement.engines
+        host = "" if wanted is None else _REACHED.get(wanted.options.host, wanted.options.host)
+        at = {} if wanted is None else ports(wanted.placement, wanted.options)
+        urls = {engine.name: f"http://{host}:{at[engine.name]}/v1" for engine in engines}
+        before, self._ways = self._ways, {}
+        for name, url in urls.items():
+            kept = before.pop(name, None) if self._urls.get(name) == url else None
+            self._ways[name] = kept or self._open_way(url)
+        # Calls may be under way on them.
+        self._left += before.values()
+        self._urls = urls
+        specs = [_spec(engine) for engine in engines]
+        self._adapters = frozenset[str]().union(*(spec.adapters for spec in specs))
+        small = [engine for engine in engines if engine.role is Role.SMALL]
+        self._models = self._adapters.union(*(spec.models for spec in specs))
+        self._queue = self._queue_of(specs, small) if specs else None
+        log.info("Local engines: %s", ", ".join(urls) or "none")
+
+    def _queue_of(self, specs: list[EngineSpec], small: list[PlacedEngine]) -> Queue:
+        names = {name for engine in small for name in (engine.base, engine.name)}
+        names |= {adapter.specialist for engine in small for adapter in engine.adapters}
+        return Queue(
+            Dispatcher(specs, rules_of(self._settings)),
+            objectives_of(self._settings),
+            small=frozenset(names),
+            models=self._models,
+        )
+
+
+def _spec(engine: PlacedEngine) -> EngineSpec:
+    """Its base is asked for by the base's name, or by the engine's own."""
+    spec = spec_of(engine, load_s=engine.memory.adapters / max(engine.loaded, 1) / HOST_BANDWIDTH)
+    return EngineSpec(
+        spec.name, spec.slots, spec.models | {engine.name}, spec.adapters, spec.loaded, spec.load_s
+    )
