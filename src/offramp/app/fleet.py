@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offramp.app.fleet_demand import demand_of
 from offramp.app.models import shape_named
 from offramp.core.errors import BadInput, NotFound
 from offramp.enforce.measured import capabilities_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from offramp.plan.shape import ModelShape
     from offramp.plan.sizing import Speeds
     from offramp.plan.speed import Speed
+    from offramp.storage.port import Store
 
 INTERFERENCE = 1.3
 """Factor on the times of engines that share a device whose backend keeps shares on average only: between the
@@ -44,17 +46,24 @@ class Question:
 
     Attributes:
         fleet: File of the fleet, or "any".
-        demand: File of the demand.
+        demand: File of the demand; None for what the store has measured.
         profiles: File that `offramp probe` wrote; None for the roofline alone.
+        objective_s: Seconds that calls of the store may take; the teacher's own where not given.
     """
 
     fleet: str
-    demand: Path
+    demand: Path | None
     profiles: Path | None = None
+    objective_s: float | None = None
 
 
-def make_fleet_plan(question: Question, settings: Settings) -> FleetPlan:
-    """Plan a fleet from files.
+def make_fleet_plan(question: Question, settings: Settings, store: Store | None = None) -> FleetPlan:
+    """Plan a fleet.
+
+    Args:
+        question: What is asked.
+        settings: The base, prices, where probes left what they measured.
+        store: Where the demand comes from if no file has it.
 
     Raises:
         NotFound: A file, a device or a base is not there.
@@ -63,8 +72,18 @@ def make_fleet_plan(question: Question, settings: Settings) -> FleetPlan:
     raw: JsonObject = {"devices": ANY} if question.fleet == ANY else read_table(Path(question.fleet))
     given = {name: read_shape(config, name=name) for name, config in raw.pop("bases", {}).items()}
     fleet = _shared(read_fleet(raw, load_devices()), settings)
-    demand = read_demand(read_table(question.demand))
-    return plan_fleet(demand, fleet, _shapes(demand, fleet, given, settings), speeds_of(question.profiles))
+    demand, notes = _demand(question, settings, store)
+    shapes = _shapes(demand, fleet, given, settings)
+    planned = plan_fleet(demand, fleet, shapes, speeds_of(question.profiles))
+    return replace(planned, notes=(*planned.notes, *notes))
+
+
+def _demand(question: Question, settings: Settings, store: Store | None) -> tuple[Demand, tuple[str, ...]]:
+    if question.demand is not None:
+        return read_demand(read_table(question.demand)), ()
+    if store is None:
+        raise BadInput("A fleet is planned for a demand.", hint="Name it with --demand FILE.")
+    return demand_of(store, settings, objective_s=question.objective_s)
 
 
 def read_table(path: Path) -> JsonObject:

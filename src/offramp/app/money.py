@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 # The bundled encoder in single precision; tokens of a call on the nano base.
 _ENCODER_BYTES = 91_000_000
-_PROMPT_TOKENS = 40
-_COMPLETION_TOKENS = 24
+PROMPT_TOKENS = 40
+COMPLETION_TOKENS = 24
 
 _PRICES_HINT = (
     'Put them into a prices file: {"models": {"NAME": {"input": USD, "output": USD}}}, per 1M tokens.'
@@ -48,13 +48,13 @@ def cost_shares(store: Store, settings: Settings) -> tuple[dict[str, float], tup
     measured = traffic.load(store)
     if measured is None:
         return {}, ()
-    prices, unpriced = _known(measured, settings)
+    prices, unpriced = known_prices(measured, settings)
     cost = {task.task: task.calls * call_price(measured, task, prices) for task in measured.tasks}
     total = sum(cost.values())
     return ({task: part / total for task, part in cost.items()} if total else {}), unpriced
 
 
-def _known(measured: Traffic, settings: Settings) -> tuple[Prices, tuple[str, ...]]:
+def known_prices(measured: Traffic, settings: Settings) -> tuple[Prices, tuple[str, ...]]:
     """Read the prices; models without one count as free, which understates bill and saving alike."""
     prices = prices_of(settings)
     unpriced = []
@@ -83,7 +83,7 @@ def planned_on(
     names = ", ".join(model or "(none named)" for model in unpriced)
     if {measured.teacher(task) for task in measured.tasks} <= set(unpriced):
         return None, (f"No costs: no price is known for {names}. {_PRICES_HINT}",)
-    planned = _plan(store, settings, measured, _known(measured, settings)[0])
+    planned = _plan(store, settings, measured, known_prices(measured, settings)[0])
     note = f"Calls of {names} count as free: no price is known. {_PRICES_HINT}"
     return planned, (note,) if unpriced else ()
 
@@ -123,9 +123,9 @@ def _candidates(conversion: JsonObject, settings: Settings, known: set[str]) -> 
             coverage=member["answered"] / member["n"] if member["n"] else 0.0,
             audit_share=settings.certify.audit_rate,
             base=base_shape(settings) if lora else None,
-            rank=_rank(folder) if lora else 0,
-            prompt_tokens=_PROMPT_TOKENS if lora else None,
-            completion_tokens=_COMPLETION_TOKENS if lora else None,
+            rank=rank_of(folder) if lora else 0,
+            prompt_tokens=PROMPT_TOKENS if lora else None,
+            completion_tokens=COMPLETION_TOKENS if lora else None,
             # A provider's model takes no time of the device, and bills each call.
             seconds_per_call=0.0 if hosted else conversion["seconds_per_call"],
             memory_bytes=0 if hosted else size + _ENCODER_BYTES,
@@ -137,7 +137,7 @@ def _candidates(conversion: JsonObject, settings: Settings, known: set[str]) -> 
     ]
 
 
-def _rank(folder: Path) -> int:
-    # A model that was fully fine-tuned has no adapter.
+def rank_of(folder: Path) -> int:
+    """Return the rank of a specialist's adapter; 0 for a model that was fully fine-tuned."""
     file = folder / "adapter" / "adapter_config.json"
     return int(json.loads(file.read_text())["r"]) if file.is_file() else 0

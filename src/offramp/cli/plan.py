@@ -31,7 +31,15 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--fleet", default=None, help="Plan a fleet: its file (TOML or JSON), or any for every GPU known."
 )
-@click.option("--demand", default=None, type=_FILE, help="Calls by window, with who could answer them.")
+@click.option(
+    "--demand",
+    default=None,
+    type=_FILE,
+    help="Calls by window, with who could answer them; else the store's.",
+)
+@click.option(
+    "--objective", default=None, type=float, help="Seconds a call of the store may take; else the LLM's own."
+)
 @click.option("--profiles", default=None, type=_FILE, help="Measured speeds, as `offramp probe` writes them.")
 @click.option(
     "--out",
@@ -47,6 +55,7 @@ def command(
     prices: str | None,
     fleet: str | None,
     demand: Path | None,
+    objective: float | None,
     profiles: Path | None,
     out: Path | None,
     *,
@@ -56,15 +65,22 @@ def command(
 
     With --fleet: who answers each task, which engines run on which devices of a fleet, and what binds.
     """
-    if fleet is None and (demand or profiles or out):
-        raise BadInput("--demand, --profiles and --out plan a fleet; name it with --fleet FILE.")
-    if fleet is not None:
-        settings = options.settings_of(ctx, plan__prices=prices)
-        if demand is None:
-            raise BadInput("A fleet is planned for a demand; name it with --demand FILE.")
-        _fleet(make_fleet_plan(Question(fleet, demand, profiles), settings), out, as_json=as_json)
+    if fleet is None and (demand or objective or profiles or out):
+        raise BadInput("--demand, --objective, --profiles and --out plan a fleet; name it with --fleet FILE.")
+    if fleet is None:
+        _one_device(ctx, device, prices, as_json=as_json)
         return
-    _one_device(ctx, device, prices, as_json=as_json)
+    settings = options.settings_of(ctx, plan__prices=prices)
+    question = Question(fleet, demand, profiles, objective)
+    if demand is not None:
+        plan = make_fleet_plan(question, settings)
+    else:
+        app = build(settings, existing=True)
+        try:
+            plan = make_fleet_plan(question, settings, app.store)
+        finally:
+            app.close()
+    _fleet(plan, out, as_json=as_json)
 
 
 def _one_device(ctx: click.Context, device: str | None, prices: str | None, *, as_json: bool) -> None:

@@ -16,7 +16,7 @@ from offramp.discover.assign import Assigner
 from offramp.discover.discover import discover
 from offramp.discover.identity import Memory
 from offramp.discover.verdict import judge
-from offramp.loop import state, traffic
+from offramp.loop import demand, state, traffic
 from offramp.loop.ceiling import with_itself
 from offramp.plan.prices import load_prices
 
@@ -122,6 +122,7 @@ def find_in(
         changes=discovery.changes,
     )
     traffic.save(store, traffic.measure(taught, discovery.assignment, days=days))
+    demand.save(store, demand.measure(taught, discovery.assignment, days=days))
     stages.timed("discover", started)
     convertible = sum(task.convertible for task in discovery.tasks)
     say(f"Found {len(discovery.tasks)} tasks in {len(taught)} calls; {convertible} are convertible.")

@@ -18,8 +18,8 @@ from offramp.plan.sizing import modelled
 EXAMPLES = Path(__file__).parents[3] / "examples/plan"
 
 
-def question(fleet: str = "fleet.toml", **more: Path) -> Question:
-    return Question(str(EXAMPLES / fleet), EXAMPLES / "demand.json", **more)
+def question(fleet: str = "fleet.toml") -> Question:
+    return Question(str(EXAMPLES / fleet), EXAMPLES / "demand.json")
 
 
 def test_the_example_is_planned(tmp_path: Path) -> None:
