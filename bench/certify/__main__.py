@@ -11,6 +11,9 @@ Gates, on the same calls:
   calibration risk is at most alpha too: two point estimates;
 - tuned: the same without the check.
 
+Under a judge that errs: its misses bounded on labelled pairs (offramp), its misses as estimated there, and
+the judge taken at its word.
+
 The exit code is 1 where any promise of ours is broken significantly more often than delta.
 """
 
@@ -25,11 +28,11 @@ if __package__ in {None, ""}:
     # Run as a folder: its modules are imported by their full names, and never shadow others.
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from bench.certify import groups, offline, online
+from bench.certify import groups, judges, offline, online
 from bench.certify.gates import DELTA
 from bench.certify.table import SURE, Table
 
-SECTIONS = {"offline": offline, "groups": groups, "online": online}
+SECTIONS = {"offline": offline, "groups": groups, "judges": judges, "online": online}
 
 
 def main() -> int:

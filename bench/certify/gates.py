@@ -44,7 +44,7 @@ def one_a_session(
 
 def every_row(validation: Sample, calibration: Sample, alpha: float) -> float | None:
     """The exact test, counting every call as if calls were independent."""
-    return _tested(validation.rows, calibration.rows, alpha)
+    return exact(validation.rows, calibration.rows, alpha)
 
 
 def tuned(validation: Sample, alpha: float) -> float | None:
@@ -65,14 +65,15 @@ def checked(threshold: float | None, calibration: Sample, alpha: float) -> float
 
 def _drawn(validation: Sample, calibration: Sample, alpha: float, rng: np.random.Generator) -> float | None:
     units = calibration.drawn(rng)
-    return _tested(validation.drawn(rng), units, alpha)
+    return exact(validation.drawn(rng), units, alpha)
 
 
-def _tested(validation: Units, calibration: Units, alpha: float) -> float | None:
-    terms = Terms(alpha=alpha, delta=DELTA)
+def exact(validation: Units, calibration: Units, alpha: float, delta: float = DELTA) -> float | None:
+    """The exact test on independent units."""
+    terms = Terms(alpha=alpha, delta=delta)
     exam = prepare_units(validation, Drawing(Unit.CALL), terms, len(calibration.weight))
     curve = measure(calibration, exam.curve.thresholds)
-    return run_sequence(curve, alpha, DELTA, exam.second).threshold
+    return run_sequence(curve, alpha, delta, exam.second).threshold
 
 
 def _bet(samples: Sequence[Sample], exams: Sequence[Exam], alpha: float) -> list[float | None]:

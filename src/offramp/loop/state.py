@@ -166,7 +166,10 @@ def promote(
             store.put(DEPLOYMENT, deployment.specialist, deployment.to_dict())
             deployed.append(deployment)
     if task is not None and not deployed:
-        why = "".join(f" {name} was {reason}." for name, reason in stale.items())
+        serving = {
+            value["specialist"] for value in store.documents(CONVERSION).values() if task in value["tasks"]
+        }
+        why = "".join(f" {name} was {reason}." for name, reason in stale.items() if name in serving)
         raise NotFound(
             f"No certified specialist serves task {task!r}.{why}",
             hint="`offramp tasks` and `offramp convert` tell.",

@@ -14,7 +14,9 @@ import pytest
 
 from offramp.app import build
 from offramp.app.doctor import Finding, Level, examine, machine, store, teacher
-from offramp.config import Settings, load
+from offramp.certify.judge import JudgeError
+from offramp.config import JudgeSettings, Settings, load
+from offramp.loop.judge import save_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -215,3 +217,21 @@ def test_every_check_says_what_to_do_where_something_is_wrong(settings: Settings
     assert len(findings) >= 10
     assert all(bool(finding.hint) == (finding.level is not Level.OK) for finding in findings)
     assert not settings.home.exists()
+
+
+def test_a_judge_that_nobody_measured_is_warned_of(tmp_path: Path) -> None:
+    bare = Settings(home=tmp_path / "home")
+    assert store.judge(bare).level is Level.OK
+    set_up = replace(bare, judge=JudgeSettings(model="m"))
+    assert store.judge(set_up).level is Level.OK
+    app = build(set_up)
+    app.store.count()
+    found = store.judge(set_up)
+    assert (found.level, found.hint) == (Level.WARN, "Label pairs of answers: offramp judge check FILE.")
+    judge = app.judge
+    assert judge is not None
+    save_error(app.store, JudgeError(judge.name, 10, 1, 10, 0))
+    app.close()
+    assert store.judge(set_up).level is Level.OK
+    broken = replace(set_up, judge=JudgeSettings(model="m", prompt=str(tmp_path / "none.txt")))
+    assert store.judge(broken).level is Level.FAIL

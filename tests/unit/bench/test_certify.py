@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from bench.certify import gates, online
+from bench.certify import gates, judges, online
 from bench.certify.table import Table
 from bench.certify.worlds import SHAPES, World, hopeless, rising, samples
 
@@ -83,3 +84,14 @@ def test_only_a_share_that_chance_hardly_makes_counts_as_broken(wrong: int, brok
     told = table.promise("p", [row < wrong for row in range(100)])
     assert told.startswith(f"{wrong / 100:.3f} [")
     assert (table.checked, table.broken) == (1, broken)
+
+
+def test_a_judge_taken_at_its_word_breaks_what_a_measured_one_keeps(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = Table(only="misses 50 %")
+    judges.run(table, 60, quick=False)
+    assert (table.checked, table.broken) == (2, [])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("misses")]
+    words = [float(re.findall(r"\d\.\d{3}(?= \[)", line)[2]) for line in lines]
+    assert min(words) > 0.7

@@ -21,6 +21,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     store.store,
     store.recording,
     store.base_model,
+    store.judge,
     machine.port,
     store.binding,
     teacher.upstream,

@@ -46,6 +46,28 @@ def store(settings: Settings) -> Finding:
     return well("store", found if last or not count else f"{found}, none of the last 24 hours")
 
 
+def judge(settings: Settings) -> Finding:
+    """Was the judge of free text measured before it is relied on?"""
+    if not settings.judge.model:
+        return well("judge", "none is set up: free text keeps the LLM, but for what `[measures]` says")
+    if not settings.store_path.exists():
+        return well("judge", f"{settings.judge.model}, not measured yet")
+    app = build(settings)
+    try:
+        measures = app.measures
+    except OfframpError as error:
+        return failure("judge", error.message.rstrip("."), error.hint)
+    finally:
+        app.close()
+    if not measures.judged:
+        return warning(
+            "judge",
+            f"nobody measured how often {measures.judge} is wrong, so it decides nothing",
+            "Label pairs of answers: offramp judge check FILE.",
+        )
+    return well("judge", f"{measures.judge}, measured for {', '.join(sorted(measures.judged))}")
+
+
 def base_model(settings: Settings) -> Finding:
     """Is the base model there?"""
     base = Path(settings.train.base)
