@@ -158,6 +158,20 @@ def test_free_text_is_certified_as_a_measured_judge_sees_it(
     assert deployment.seen_alpha == pytest.approx(0.1 * (1 - certificate["judge_missed"]))
 
 
+def test_a_night_that_is_repeated_asks_nothing_again_and_fits_the_same_confidence(
+    app: App, settings_file: Path, server: JudgeServer, tmp_path: Path
+) -> None:
+    check(settings_file, labelled(tmp_path, missed=6))
+    night(app)
+    asked, confidence = len(server.asked), app.store.documents(state.CONFIDENCE)
+    other = build(app.settings)
+    other.embedder = HashEmbedder()
+    night(other)
+    assert len(server.asked) == asked > PAIRS
+    assert other.store.documents(state.CONFIDENCE) == confidence != {}
+    other.close()
+
+
 def test_a_judge_that_misses_half_certifies_nothing_of_it(
     app: App, settings_file: Path, tmp_path: Path
 ) -> None:

@@ -203,7 +203,7 @@ class App:
     @cached_property
     def judge(self) -> ChatJudge | None:
         """The judge of free text, for one conversion or check; None where none is set up."""
-        return judging.judge_of(self.settings, self._judge_chat)
+        return judging.judge_of(self.settings, self._judge_chat, store=lambda: self.store)
 
     @property
     def measures(self) -> Measures:

@@ -13,6 +13,7 @@ from offramp.access.roles import Action
 from offramp.access.traces import trace
 from offramp.app.security import audit_of, reading
 from offramp.loop import state
+from offramp.loop.judge import forget_verdicts
 from offramp.record.folder import ring_folders
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ def erase(
         retire_specialist(app, specialist)
     removed, ids = _removed(app, traces, ids, whole_sessions=whole_sessions)
     lineage.forget(app.store, ids)
+    # Hashes of answers, which are asked for again; whose they are nobody knows.
+    forget_verdicts(app.store)
     proof = prove(reading(app, "erase: proof"), traces, ids, _places(app))
     said = "nothing is left" if proof.clean else "traces are left"
     audit_of(app).write(Action.ERASE, f"proof: {said}", count=len(ids), ids=ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ from offramp.config import ASSETS
 from offramp.core.errors import BadSetting, NotFound
 from offramp.core.measure import EVERY_TASK
 from offramp.loop import state
-from offramp.loop.judge import ChatJudge, Judging, save_error, stored_errors
+from offramp.loop.judge import ChatJudge, Judging, StoredVerdicts, save_error, stored_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from offramp.certify.judge import JudgeError
     from offramp.config import Settings
     from offramp.core.measure import Measures
@@ -32,13 +35,20 @@ def chat_of(settings: Settings) -> HttpChat:
     return HttpChat(lambda: open_teacher(gateway, gateway.upstream, gateway.upstream_key))
 
 
-def judge_of(settings: Settings, chat: HttpChat, *, most: int | None = None) -> ChatJudge | None:
+def judge_of(
+    settings: Settings,
+    chat: HttpChat,
+    *,
+    most: int | None = None,
+    store: Callable[[], Store] | None = None,
+) -> ChatJudge | None:
     """Return the judge that is set up, None where none is.
 
     Args:
         settings: Its model and prompt.
         chat: Its server.
         most: Pairs that it may be asked about, 0 for any number; what the settings say where not given.
+        store: Where its decisions are kept, None for nowhere.
 
     Raises:
         BadSetting: The file of its prompt cannot be read.
@@ -54,7 +64,8 @@ def judge_of(settings: Settings, chat: HttpChat, *, most: int | None = None) -> 
             f"Setting judge.prompt is {judge.prompt!r}, which cannot be read: {error}.",
             hint="Name a text file, or leave it out for the bundled prompt.",
         ) from error
-    return ChatJudge(chat, judge.model, prompt, most=judge.most if most is None else most)
+    kept = None if store is None else partial(StoredVerdicts, store)
+    return ChatJudge(chat, judge.model, prompt, most=judge.most if most is None else most, kept=kept)
 
 
 def measures_with(measures: Measures, store: Store, judge: ChatJudge | None) -> Measures:

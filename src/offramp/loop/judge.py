@@ -14,7 +14,7 @@ from offramp.core.json import canonical, digest
 from offramp.core.measure import EVERY_TASK, Measure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from offramp.certify.agreement import Judge, Pair
     from offramp.certify.judge import JudgeError
@@ -28,7 +28,45 @@ ERROR: Final = "judge"
 REMEMBERED: Final = 100_000
 """Decisions that are remembered at most, so that no pair is paid for twice."""
 
+VERDICTS: Final = "verdicts"
+"""Kind of the documents that hold what judges decided: hashes of pairs, and no text."""
+
 _VERDICT: Final = re.compile(r"\b(SAME|DIFFERENT)\b")
+
+
+class StoredVerdicts:
+    """What a judge decided, kept from one night to the next.
+
+    A night that is repeated gives the same losses, and so the same confidence and certificate, whatever a
+    model says when it is asked again; and nobody pays twice.
+
+    Args:
+        store: Opens the store.
+        judge: The judge's name.
+    """
+
+    def __init__(self, store: Callable[[], Store], judge: str) -> None:
+        self._store = store
+        self._judge = judge
+
+    def load(self) -> dict[str, bool]:
+        """Read all of this judge, by hash of the pair."""
+        found: dict[str, bool] = {}
+        for value in self._store().documents(VERDICTS).values():
+            if value["judge"] == self._judge:
+                found |= value["said"]
+        return found
+
+    def add(self, said: Mapping[str, bool]) -> None:
+        """Keep more."""
+        key = digest([self._judge, sorted(said)])
+        self._store().put(VERDICTS, key, {"judge": self._judge, "said": dict(said)})
+
+
+def forget_verdicts(store: Store) -> None:
+    """Remove what judges decided, of whomever it was; they are asked anew."""
+    for key in store.documents(VERDICTS):
+        store.delete(VERDICTS, key)
 
 
 class ChatJudge:
@@ -43,18 +81,28 @@ class ChatJudge:
         model: Its name there.
         prompt: What it is told; each pair follows as a JSON object.
         most: Pairs that it may be asked about, 0 for any number.
+        kept: Where its decisions are kept; None keeps them in this process.
 
     Attributes:
         asked: Pairs that it was asked about.
         unreached: Of those, pairs that the model gave no answer to.
     """
 
-    def __init__(self, chat: Chat, model: str, prompt: str, *, most: int = 0) -> None:
+    def __init__(
+        self,
+        chat: Chat,
+        model: str,
+        prompt: str,
+        *,
+        most: int = 0,
+        kept: Callable[[str], StoredVerdicts] | None = None,
+    ) -> None:
         self._chat = chat
         self._model = model
         self._prompt = prompt
         self._most = most
-        self._said: dict[str, bool] = {}
+        self._kept = None if kept is None else kept(self.name)
+        self._said: dict[str, bool] | None = None
         self._lock = threading.Lock()
         self.asked = 0
         self.unreached = 0
@@ -73,6 +121,8 @@ class ChatJudge:
         """
         keys = [_key(pair) for pair in pairs]
         with self._lock:
+            if self._said is None:
+                self._said = self._kept.load() if self._kept else {}
             decided = {key: self._said[key] for key in keys if key in self._said}
         open_: dict[str, Pair] = {}
         for key, pair in zip(keys, pairs, strict=True):
@@ -107,9 +157,10 @@ class ChatJudge:
         }
         with self._lock:
             self.unreached += len(errors)
-            if len(self._said) + len(told) > REMEMBERED:
-                self._said.clear()
-            self._said |= told
+            known = self._said or {}
+            self._said = told if len(known) + len(told) > REMEMBERED else known | told
+        if told and self._kept:
+            self._kept.add(told)
         return dict.fromkeys(open_, False) | told
 
     def _request(self, pair: Pair) -> JsonObject:

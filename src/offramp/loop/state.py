@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from offramp.core.deployment import Deployment
 from offramp.core.errors import NotFound
+from offramp.core.json import canonical
 from offramp.core.measure import Measures
 from offramp.core.task import Change, Task
 from offramp.loop.staleness import why_stale
@@ -104,6 +105,7 @@ def save_conversions(store: Store, conversions: Sequence[Conversion], *, partial
     """
     for conversion in conversions:
         if conversion.certified and conversion.confidence is not None:
+            _keep_apart(store, conversion)
             store.put(CONFIDENCE, conversion.specialist, conversion.confidence.to_dict())
         store.put(CONVERSION, unit_key(conversion), encode(conversion))
     written = {unit_key(conversion) for conversion in conversions}
@@ -111,6 +113,18 @@ def save_conversions(store: Store, conversions: Sequence[Conversion], *, partial
     for key, value in store.documents(CONVERSION).items():
         if key not in written and not (partial and tasks.isdisjoint(value["tasks"])):
             store.delete(CONVERSION, key)
+
+
+def _keep_apart(store: Store, conversion: Conversion) -> None:
+    """Take out what is live with another confidence: its threshold was certified on that one alone.
+
+    Losses, and so confidences, are the same in every night, but for a judge that was not reached for a pair.
+    """
+    before = store.get(CONFIDENCE, conversion.specialist)
+    assert conversion.confidence is not None
+    judged = conversion.certificate is not None and conversion.certificate.judge_missed > 0.0
+    if judged and before is not None and canonical(before) != canonical(conversion.confidence.to_dict()):
+        store.delete(DEPLOYMENT, conversion.specialist)
 
 
 def encode(conversion: Conversion) -> JsonObject:

@@ -12,7 +12,15 @@ from offramp.core.call import Answer, ToolCall
 from offramp.core.errors import BadInput, UpstreamError
 from offramp.core.measure import EVERY_TASK
 from offramp.loop import judge as judges
-from offramp.loop.judge import ChatJudge, Judging, save_error, stored_errors
+from offramp.loop.judge import (
+    VERDICTS,
+    ChatJudge,
+    Judging,
+    StoredVerdicts,
+    forget_verdicts,
+    save_error,
+    stored_errors,
+)
 from offramp.testing.memory_store import MemoryStore
 from offramp.testing.traffic import say
 
@@ -81,6 +89,25 @@ def test_nobody_is_asked_about_the_same_text_or_twice_about_one_pair() -> None:
     assert judge.same([pair("Yes!", "yes"), pair("a", "b"), pair("a", "b")]) == [True, False, False]
     assert judge.same([pair("a", "b"), pair("a", "b", "another question")]) == [False, True]
     assert (judge.asked, len(chat.heard)) == (2, 2)
+
+
+def test_decisions_outlive_the_process_and_are_of_one_judge() -> None:
+    store, chat = MemoryStore(), Says("SAME", AWAY, "DIFFERENT")
+
+    def judge(model: str) -> ChatJudge:
+        return ChatJudge(chat, model, "p", kept=lambda name: StoredVerdicts(lambda: store, name))
+
+    assert judge("m").same([pair("a", "b"), pair("a", "c")]) == [True, False]
+    again = judge("m")
+    assert again.same([pair("a", "b")]) == [True]
+    assert again.asked == 0
+    # Whom nobody reached decided nothing.
+    assert again.same([pair("a", "c")]) == [False]
+    assert again.asked == 1
+    assert judge("n").same([pair("a", "b")]) == [False]
+    forget_verdicts(store)
+    assert judge("m").same([pair("a", "b")]) == [False]
+    assert "hello" not in str(store.documents(VERDICTS))
 
 
 def test_what_it_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

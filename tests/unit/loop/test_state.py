@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -143,6 +144,22 @@ def test_a_full_night_replaces_everything_and_a_partial_one_its_own(store: Memor
     assert set(store.documents(state.CONVERSION)) == {"a", "b"}
     state.save_conversions(store, [conversion(member("b"))])
     assert set(store.documents(state.CONVERSION)) == {"b"}
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_a_judged_specialist_that_got_another_confidence_has_to_be_promoted_again(
+    store: MemoryStore, judged: bool
+) -> None:
+    made = conversion(member("a"))
+    assert made.certificate is not None
+    missed = replace(made.certificate, judge_missed=0.1 if judged else 0.0)
+    made = replace(made, certificate=missed)
+    state.save_conversions(store, [made])
+    state.promote(store)
+    state.save_conversions(store, [made])
+    assert len(state.deployments(store)) == 1
+    state.save_conversions(store, [replace(made, confidence=fit_confidence(scores(seed=1)))])
+    assert len(state.deployments(store)) == (0 if judged else 1)
 
 
 def test_rounds_are_counted_when_they_begin_and_never_back(store: MemoryStore) -> None:
