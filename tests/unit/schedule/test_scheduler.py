@@ -58,6 +58,20 @@ def test_an_llm_call_finds_its_slot_under_a_flood() -> None:
     assert waits[1] >= 0.5
 
 
+def test_the_next_free_slot_is_for_the_class_that_it_is_kept_for() -> None:
+    """Whatever the shares say: a call with a slot of its class to claim waits for no second one."""
+    world = World([EngineSpec("e", 4, BASE)], rules(0.5, lend_s=0.5))
+    for number in range(4):
+        world.offer(request(number, service_s=0.1 + 0.1 * number))
+    flood(world, CallClass.INTERACTIVE, 20, first=10, service_s=0.1)
+    # The account of the LLM is in debt for a call before.
+    world.offer(request(100, CallClass.LLM, service_s=0.01, device_s=50.0))
+    world.offer(request(101, CallClass.LLM, service_s=0.01))
+    world.run(0.1)
+    world.run(0.2)
+    assert {100, 101} <= world.ended.keys()
+
+
 def test_a_lent_slot_is_lent_to_short_calls_only_and_counted() -> None:
     """Four slots, two kept: of long calls two run, of short ones four; what was lent is in the counts."""
     use = rules(0.5, lend_s=0.2)
@@ -129,6 +143,15 @@ def test_an_expired_claim_frees_a_kept_slot() -> None:
     assert [(type(event), event.request.id) for event in events] == [(Refused, 1), (Dispatch, 2)]
 
 
+def test_a_client_that_leaves_lets_those_behind_it_move_up() -> None:
+    """Room was being made for its adapter; the calls for the one that was to go are taken again."""
+    scheduler = Scheduler([EngineSpec("e", 2, adapters=frozenset({"a", "b"}), loaded=1)], rules())
+    scheduler.offer(request(0, model="a", service_s=5.0), 0.0)
+    assert scheduler.offer(request(1, model="b"), 0.0) == []
+    assert scheduler.offer(request(2, model="a"), 0.0) == []
+    assert [event.request.id for event in scheduler.cancel(1, 0.1)] == [2]
+
+
 def test_a_full_queue_refuses_unless_a_slot_is_free() -> None:
     """The queue's limit is for what waits."""
     world = World([EngineSpec("e", 1, BASE)], rules(queue=1))
@@ -187,7 +210,7 @@ def test_room_is_made_for_an_adapter_whose_turn_it_is() -> None:
 def test_replicas_share_one_queue_and_keep_to_their_adapters() -> None:
     """Of two engines with room, the one that has the adapter gets the call."""
     names = frozenset({"a", "b"})
-    scheduler = Scheduler([EngineSpec(name, 2, adapters=names, loaded=1) for name in ("x", "y")])
+    scheduler = Scheduler([EngineSpec(name, 2, adapters=names, loaded=2) for name in ("x", "y")])
     told = [
         scheduler.offer(request(number, CallClass.TOOL, model), 0.0)
         for number, model in enumerate(["a", "b", "b", "a"])
@@ -235,12 +258,34 @@ def test_tenants_pay_for_what_their_calls_came_to() -> None:
     assert one.counter == 500.0
     tenants.serve(one, 400.0)
     assert one.counter == 600.0
+    tenants.serve(one, 10.0)
+    assert one.counter == 610.0
     tenants.correct(one, 50.0)
-    assert (one.counter, one.step) == (650.0, 6)
+    assert (one.counter, one.step) == (660.0, 6)
     one.waiting = 0
     # A tenant that was away starts where the others are.
     two = tenants.join("two")
-    assert two.counter == 500.0
+    assert two.counter == 600.0
+
+
+def test_a_tenant_pays_for_its_calls_to_every_model() -> None:
+    """What it is charged at one model puts it behind at the others."""
+    world = World([EngineSpec("e", 1, frozenset({"base", "other"}))], rules())
+    world.offer(request(0, CallClass.TOOL, tenant="x"))
+    world.offer(request(1, CallClass.TOOL, "other", tenant="big", tokens=5000.0, deadline=1.0))
+    world.offer(request(2, CallClass.TOOL, tenant="big", deadline=1.5))
+    world.offer(request(3, CallClass.TOOL, tenant="small", deadline=9.0))
+    world.run()
+    assert [dispatch.request.id for _, dispatch, _ in world.log] == [0, 1, 3, 2]
+
+
+def test_an_urgent_call_goes_before_those_for_other_models() -> None:
+    """Though its own model's queue had been behind."""
+    world = World([EngineSpec("e", 1, frozenset({"base", "other"}))], rules())
+    for number, (model, deadline) in enumerate([("base", 1.0), ("base", 5.0), ("other", 3.0), ("base", 2.0)]):
+        world.offer(request(number, CallClass.TOOL, model, deadline=deadline))
+    world.run()
+    assert [dispatch.request.id for _, dispatch, _ in world.log] == [0, 3, 2, 1]
 
 
 def test_tenants_without_calls_are_forgotten() -> None:

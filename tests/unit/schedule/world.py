@@ -10,7 +10,7 @@ from offramp.schedule.rules import ClassRule, Rules
 from offramp.schedule.scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from offramp.schedule.request import Event
     from offramp.schedule.rules import EngineSpec
@@ -43,6 +43,8 @@ class World:
         waiting: Requests that wait, by id.
         flying: What engines have, by id, with the dispatch and its time.
         ended: How each request ended, by id: ``completed``, ``cancelled`` or the refusal's reason.
+        check: Called after every event.
+        stretch: How many times longer than predicted a request takes.
         log: Every dispatch with its time and the ids that waited before it.
     """
 
@@ -54,6 +56,8 @@ class World:
         self.flying: dict[int | str, tuple[Dispatch, float]] = {}
         self.ended: dict[int | str, str] = {}
         self.log: list[tuple[float, Dispatch, tuple[Request, ...]]] = []
+        self.stretch: Callable[[Request], float] = lambda _: 1.0
+        self.check: Callable[[], None] = lambda: None
         self._ending: list[tuple[float, int, int | str]] = []
         self._count = 0
 
@@ -61,6 +65,7 @@ class World:
         """A request arrives."""
         self.waiting[request.id] = request
         self.follow(self.scheduler.offer(request, self.now))
+        self.check()
 
     def cancel(self, id_: int | str) -> None:
         """A client is gone."""
@@ -69,6 +74,7 @@ class World:
         self.flying.pop(id_, None)
         self._end(id_, "cancelled")
         self.follow(events)
+        self.check()
 
     def run(self, until: float = float("inf")) -> None:
         """Let time pass until then, or until nothing is under way."""
@@ -78,9 +84,11 @@ class World:
                 del self.flying[id_]
                 self._end(id_, "completed")
                 self.follow(self.scheduler.complete(id_, self.now))
+                self.check()
         if until < float("inf"):
             self.now = until
             self.follow(self.scheduler.expire(until))
+            self.check()
 
     def follow(self, events: Iterable[Event]) -> None:
         """Do what the scheduler says, and check that it could."""
@@ -94,7 +102,8 @@ class World:
             self.log.append((self.now, event, before))
             self.flying[request.id] = (event, self.now)
             self._count += 1
-            heapq.heappush(self._ending, (self.now + request.service_s, self._count, request.id))
+            takes = request.service_s * self.stretch(request)
+            heapq.heappush(self._ending, (self.now + takes, self._count, request.id))
             assert self.used(event.engine) <= self.specs[event.engine].slots
             spec = self.specs[event.engine]
             assert request.model in spec.models | spec.adapters
