@@ -97,13 +97,15 @@ def app(settings_file: Path) -> Iterator[App]:
     made.close()
 
 
-def recorded() -> list[Call]:
-    """Answers in two wordings, which nothing predicts."""
+def recorded(whims: int = 0) -> list[Call]:
+    """Answers in two wordings, which nothing predicts; of a hundred, some name a team that nothing tells."""
     agent = Agent(0)
     pairs = []
     for number in range(SESSIONS):
         request, response = agent.route()
         team = response["choices"][0]["message"]["content"]
+        if number * 37 % 100 < whims:
+            team = list(TEAMS)[number % 3]
         pairs.append((request, say(WORDINGS[number * 7 % 5 % 2].format(team))))
     return calls_of(pairs)
 
@@ -238,3 +240,64 @@ def test_what_stops_a_check_is_said_and_nothing_is_kept(
     settings_file.write_text(f'home = "{tmp_path / "home"}"\n')
     assert check(settings_file, pairs) == 2
     assert "No judge is set up" in capsys.readouterr().err
+
+
+def sample(settings_file: Path, task: str, out: Path, *more: str) -> int:
+    try:
+        main(["--settings", str(settings_file), "judge", "sample", task, "--out", str(out), *more])
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def test_pairs_to_label_are_candidates_answers_to_the_tasks_own_calls(
+    app: App, settings_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app.store.append([replace(call, id=f"w{call.id}") for call in recorded(whims=60)])
+    (task,) = find_tasks(app.store, Stages(), lambda _: None)[1].tasks
+    out = tmp_path / "pairs.jsonl"
+    assert sample(settings_file, task.slug, out, "--pairs", "20", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "written": 20,
+        "kinds": {"classifier": 20},
+        "file": str(out),
+    }
+    assert out.stat().st_mode & 0o777 == 0o600
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    known = {
+        (json.dumps(call.request["messages"]), call.response["choices"][0]["message"]["content"])
+        for call in app.store.calls()
+    }
+    for row in rows:
+        assert (json.dumps(row["request"]["messages"]), row["teacher"]) in known
+        assert row["ours"].lower() != row["teacher"].lower()
+        assert row["same"] is None
+    assert len({json.dumps(row["request"]) for row in rows}) == 20
+    assert {_truth(row) for row in rows} == {True, False}
+    # Nobody has labelled them yet.
+    assert check(settings_file, out) == 2
+    assert "line 1: it does not say whether the answers are the same" in capsys.readouterr().err
+    # What candidates were made for this is gone.
+    assert list(app.settings.specialists_path.glob("*")) == []
+    out.write_text("\n".join(json.dumps({**row, "same": _truth(row)}) for row in rows))
+    assert check(settings_file, out, "--task", task.id) == 0
+    assert app.measures.judged == {task.id}
+
+
+def _truth(row: JsonObject) -> bool:
+    return team_of(row["ours"]) == team_of(row["teacher"])
+
+
+def test_what_needs_no_judge_has_no_pairs_to_label(
+    settings_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = build(load(settings_file, {}))
+    agent = Agent(0)
+    app.store.append(calls_of([agent.route() for _ in range(70)]))
+    app.close()
+    out = tmp_path / "pairs.jsonl"
+    assert sample(settings_file, "nobody", out) == 2
+    (task,) = state.load_tasks(app.open_store())
+    assert sample(settings_file, task.id, out) == 2
+    assert "label answers, which need no judge" in capsys.readouterr().err
+    assert not out.exists()

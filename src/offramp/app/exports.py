@@ -61,21 +61,32 @@ def export_calls(app: App, out: Path, name: str, chosen: Selection) -> Exported:
     """
     form = format_named(name)
     written = left_out = 0
+    with written_whole(out) as file:
+        for call in _chosen(app, chosen):
+            try:
+                row = form.write(call)
+            except ValueError:
+                left_out += 1
+                continue
+            file.write(encode(row) + b"\n")
+            written += 1
+    return Exported(written, left_out)
+
+
+@contextlib.contextmanager
+def written_whole(out: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    """Write a file that only its owner can read (.gz is compressed); it appears whole or not at all.
+
+    Raises:
+        BadInput: Its folder cannot be written to.
+    """
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         with _opened(draft, packed=out.suffix == ".gz") as file:
-            for call in _chosen(app, chosen):
-                try:
-                    row = form.write(call)
-                except ValueError:
-                    left_out += 1
-                    continue
-                file.write(encode(row) + b"\n")
-                written += 1
+            yield file
         draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)
-    return Exported(written, left_out)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import click
 from offramp.access.roles import Action
 from offramp.app import build
 from offramp.app.judging import keep_error, task_id
+from offramp.app.labelling import write_pairs
 from offramp.app.security import audit_of
 from offramp.certify.judge import judge_error
 from offramp.cli import options
@@ -24,6 +25,32 @@ def command() -> None:
 
     The setting judge.model sets one up.
     """
+
+
+@command.command("sample")
+@click.argument("task")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write (JSONL).")
+@click.option("--pairs", type=click.IntRange(min=1), default=300, show_default=True, help="Pairs at most.")
+@options.as_json
+@click.pass_context
+def sample(ctx: click.Context, task: str, out: Path, pairs: int, *, as_json: bool) -> None:
+    """Write pairs of answers to recorded calls of TASK, for people to label.
+
+    Each line holds a request, the LLM's answer and a candidate's that reads otherwise; put true or false in
+    the place of "same": null, then measure the judge: offramp judge check. What is written is masked, as it
+    is stored; reading it is entered in the audit log.
+    """
+    app = build(options.settings_of(ctx), existing=True)
+    try:
+        written = write_pairs(app, task, out, pairs, options.progress_line())
+    finally:
+        app.close()
+    if as_json:
+        echo_json({"written": len(written.rows), "kinds": written.kinds, "file": str(out)})
+        return
+    kinds = ", ".join(f"{count} by {kind}" for kind, count in written.kinds.items() if count)
+    click.echo(f"Wrote {len(written.rows)} pairs to {out} ({kinds}).")
+    click.echo('Next: put true or false in the place of each "same": null; offramp judge check ' + str(out))
 
 
 @command.command("check")
