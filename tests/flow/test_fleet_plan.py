@@ -71,3 +71,50 @@ def test_what_is_missing_is_said(arguments: list[str], said: str, capsys: pytest
     with pytest.raises(SystemExit):
         main(arguments)
     assert said in capsys.readouterr().err
+
+
+def test_the_same_demand_again_has_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    main([*ARGUMENTS, "--out", str(out)])
+    capsys.readouterr()
+    main([*ARGUMENTS, "--from", str(out / "placement.json"), "--json"])
+    again = json.loads(capsys.readouterr().out)
+    assert again["moves"] == []
+    assert again["placement"] == json.loads((out / "placement.json").read_text())
+
+
+def test_a_fleet_without_the_present_devices_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([*ARGUMENTS, "--out", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        main(
+            [
+                "plan",
+                "--fleet",
+                str(PLAN / "fleet-llm.toml"),
+                *ARGUMENTS[3:],
+                "--from",
+                str(tmp_path / "placement.json"),
+            ]
+        )
+    assert "The fleet has no device" in capsys.readouterr().err
+
+
+def test_moves_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([*ARGUMENTS, "--out", str(tmp_path)])
+    demand = json.loads((PLAN / "demand.json").read_text())
+    demand["tasks"] = [one for one in demand["tasks"] if one["task"] != "guard"]
+    (tmp_path / "demand.json").write_text(json.dumps(demand))
+    main(
+        [
+            "plan",
+            "--fleet",
+            str(PLAN / "fleet.toml"),
+            "--demand",
+            str(tmp_path / "demand.json"),
+            "--from",
+            str(tmp_path / "placement.json"),
+        ]
+    )
+    assert "To do: stop qwen3-0.6b.0" in capsys.readouterr().out

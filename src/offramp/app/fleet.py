@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 from offramp.app.fleet_demand import demand_of
 from offramp.app.models import shape_named
 from offramp.core.errors import BadInput, NotFound
+from offramp.enforce.files import read_placement
 from offramp.enforce.measured import capabilities_of
 from offramp.enforce.port import Level
 from offramp.enforce.throughput import read_profiles
+from offramp.plan.choose import Chooser
 from offramp.plan.demand import read_demand
 from offramp.plan.devices import load_devices
 from offramp.plan.fleet import ANY, Sharing, read_fleet
 from offramp.plan.fleet_plan import plan_fleet
+from offramp.plan.replan import Switching, replan
 from offramp.plan.shape import read_shape
 from offramp.plan.sizing import modelled
 from offramp.plan.speed import fitted
@@ -49,12 +52,16 @@ class Question:
         demand: File of the demand; None for what the store has measured.
         profiles: File that `offramp probe` wrote; None for the roofline alone.
         objective_s: Seconds that calls of the store may take; the teacher's own where not given.
+        present: File of the present placement; None to plan from nothing.
+        switching: What changing it costs; the defaults where not given.
     """
 
     fleet: str
     demand: Path | None
     profiles: Path | None = None
     objective_s: float | None = None
+    present: Path | None = None
+    switching: Switching | None = None
 
 
 def make_fleet_plan(question: Question, settings: Settings, store: Store | None = None) -> FleetPlan:
@@ -74,7 +81,13 @@ def make_fleet_plan(question: Question, settings: Settings, store: Store | None 
     fleet = _shared(read_fleet(raw, load_devices()), settings)
     demand, notes = _demand(question, settings, store)
     shapes = _shapes(demand, fleet, given, settings)
-    planned = plan_fleet(demand, fleet, shapes, speeds_of(question.profiles))
+    speeds = speeds_of(question.profiles)
+    if question.present is None:
+        planned = plan_fleet(demand, fleet, shapes, speeds)
+    else:
+        present = read_placement(question.present)
+        switching = question.switching or Switching()
+        planned = replan(Chooser(demand, fleet, shapes, speeds), present, switching)
     return replace(planned, notes=(*planned.notes, *notes))
 
 

@@ -16,6 +16,7 @@ from offramp.cli.root import echo_json
 from offramp.core.errors import BadInput, NotFound
 from offramp.plan.devices import load_devices
 from offramp.plan.picture import draw
+from offramp.plan.replan import Switching
 from offramp.plan.words import percent, usd
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--profiles", default=None, type=_FILE, help="Measured speeds, as `offramp probe` writes them.")
 @click.option(
+    "--from", "present", default=None, type=_FILE, help="The present placement, to change little of."
+)
+@click.option(
+    "--move-cost", default=0.5, show_default=True, help="With --from: USD that starting an engine costs."
+)
+@click.option("--horizon", default=24.0, show_default=True, help="With --from: hours that a plan shall last.")
+@click.option(
     "--out",
     default=None,
     type=click.Path(file_okay=False, path_type=Path),
@@ -51,27 +59,34 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.pass_context
 def command(
     ctx: click.Context,
+    *,
     device: str | None,
     prices: str | None,
     fleet: str | None,
     demand: Path | None,
     objective: float | None,
     profiles: Path | None,
+    present: Path | None,
+    move_cost: float,
+    horizon: float,
     out: Path | None,
-    *,
     as_json: bool,
 ) -> None:
     """Say what the certified specialists need on a device, what it costs, and when that pays.
 
     With --fleet: who answers each task, which engines run on which devices of a fleet, and what binds.
+    With --from as well: what of a present placement to change, where that pays.
     """
-    if fleet is None and (demand or objective or profiles or out):
-        raise BadInput("--demand, --objective, --profiles and --out plan a fleet; name it with --fleet FILE.")
+    if fleet is None and (demand or objective or profiles or present or out):
+        raise BadInput(
+            "--demand, --objective, --profiles, --from and --out plan a fleet; name it with --fleet FILE."
+        )
     if fleet is None:
         _one_device(ctx, device, prices, as_json=as_json)
         return
     settings = options.settings_of(ctx, plan__prices=prices)
-    question = Question(fleet, demand, profiles, objective)
+    switching = Switching(usd_per_start=move_cost, horizon_h=horizon)
+    question = Question(fleet, demand, profiles, objective, present, switching)
     if demand is not None:
         plan = make_fleet_plan(question, settings)
     else:
@@ -125,6 +140,8 @@ def _fleet(plan: FleetPlan, out: Path | None, *, as_json: bool) -> None:
         return
     _tasks(plan)
     _devices(plan)
+    for move in plan.moves:
+        click.echo(f"To do: {move.what} {move.engine}")
     click.echo(f"What binds: {plan.binding}")
     for note in plan.notes:
         click.echo(f"Note: {note}")

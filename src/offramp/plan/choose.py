@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from offramp.core.errors import BadInput
 from offramp.plan.demand import Demand
 from offramp.plan.groups import groups_of
 from offramp.plan.pack import Load, Packer, cost_of
@@ -105,6 +106,19 @@ class Chooser:
             current = improved
         return self.whole(current.picked) or current
 
+    def needed(self, packed: Packed | None) -> Packed:
+        """Return a packing that has to be there.
+
+        Raises:
+            BadInput: It is not.
+        """
+        if packed is None:
+            raise BadInput(
+                "The LLM does not fit onto this fleet within its objective.",
+                hint="Allow more devices of more memory, more of them in parallel, or a longer objective.",
+            )
+        return packed
+
     def quick(self, picked: Picked) -> Packed | None:
         """Pack a choice in one order."""
         packer = Packer(self.fleet.stocks, self.crowds[0])
@@ -153,10 +167,10 @@ class Chooser:
             rooms=tuple(rooms),
             crowd=packer.crowd,
             devices_usd=cost_of(rooms)[0],
-            llm_usd=self._llm_usd(picked),
+            llm_usd=self.llm_usd(picked),
         )
 
-    def _llm_usd(self, picked: Picked) -> float:
+    def llm_usd(self, picked: Picked) -> float:
         """USD an hour that calls on the LLM count.
 
         Where it is on the fleet's own devices it is paid with them, and its calls decide between equals only.

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from offramp.core.errors import BadInput
-from offramp.core.placement import (
-    Adapter,
-    PlacedDevice,
-    PlacedEngine,
-    Placement,
-    Reserve,
-    Role,
-    Slice,
-)
+from offramp.core.placement import Role
 from offramp.plan.choose import Chooser
 from offramp.plan.explain import binding_of, reasons_of
-from offramp.plan.mig import placed
+from offramp.plan.placing import ordered, placement_of
 from offramp.plan.sizing import MOST_ENGINES, Part, modelled, size
 from offramp.plan.ways import Finder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from offramp.core.json import JsonObject
+    from offramp.core.placement import Placement
     from offramp.plan.choose import Packed
     from offramp.plan.demand import Demand
     from offramp.plan.fleet import Fleet
-    from offramp.plan.load import Group
     from offramp.plan.pack import Room
     from offramp.plan.shape import ModelShape
     from offramp.plan.sizing import Sized, Speeds
@@ -94,6 +84,24 @@ class Filling:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """One engine that a new plan changes.
+
+    Attributes:
+        engine: Its name.
+        what: ``start``, ``restart`` or ``stop``.
+    """
+
+    engine: str
+    what: str
+
+    @property
+    def starts(self) -> bool:
+        """Whether an engine has to start for it."""
+        return self.what != "stop"
+
+
+@dataclass(frozen=True, slots=True)
 class FleetPlan:
     """The answer.
 
@@ -111,6 +119,7 @@ class FleetPlan:
         windows: How many windows of time it was planned for.
         solver: What packed it.
         gap: How far it may be from the cheapest packing, as a share of the price; None where nobody knows.
+        moves: What has to be started and ended, where there was a present placement.
     """
 
     placement: Placement
@@ -126,6 +135,7 @@ class FleetPlan:
     windows: int
     solver: str = "greedy"
     gap: float | None = None
+    moves: tuple[Move, ...] = ()
 
     def to_dict(self) -> JsonObject:
         """As JSON; ``placement`` is a file that `read_placement` reads."""
@@ -148,24 +158,25 @@ def plan_fleet(
         NotFound: A base has no shape.
     """
     chooser = Chooser(demand, fleet, shapes, speeds)
-    packed = chooser.best()
-    if packed is None:
-        raise BadInput(
-            "The LLM does not fit onto this fleet within its objective.",
-            hint="Allow more devices of more memory, more of them in parallel, or a longer objective.",
-        )
-    return described(chooser, packed)
+    return described(chooser, chooser.needed(chooser.best()))
 
 
 def described(
-    chooser: Chooser, packed: Packed, *, solver: str = "greedy", gap: float | None = None
+    chooser: Chooser, packed: Packed, *, present: Placement | None = None, eased: bool = True
 ) -> FleetPlan:
-    """Turn a packing into a plan, with what is predicted and why."""
+    """Turn a packing into a plan, with what is predicted and why.
+
+    Args:
+        chooser: What it was planned from.
+        packed: The packing.
+        present: The placement whose devices it names.
+        eased: Whether an engine that ended up without neighbours gets the whole device.
+    """
     fleet, demand = chooser.fleet, chooser.demand
-    rooms = [_eased(chooser, packed, room) for room in _ordered(packed)]
-    placement = placement_of(packed, rooms, fleet)
+    rooms = [_eased(chooser, packed, room) if eased else room for room in ordered(packed)]
     priced = fleet.llm is None
     whole = replace(packed, rooms=tuple(rooms))
+    placement = placement_of(whole, fleet, present)
     binding, notes = binding_of(chooser, whole)
     return FleetPlan(
         placement=placement,
@@ -179,111 +190,24 @@ def described(
         llm_only_usd=sum(one.llm_usd_per_hour(None) for one in demand.tasks),
         oversubscription=_oversubscription(chooser, whole),
         windows=demand.windows,
-        solver=solver,
-        gap=gap,
     )
-
-
-def _ordered(packed: Packed) -> list[Room]:
-    """Return the devices by kind, those of engines that span several first, so that hosts hold them whole."""
-    groups = packed.groups
-
-    def key(position: int) -> tuple[str, int, int]:
-        room = packed.rooms[position]
-        widest = max(groups[item.group].parallel for item in room.items)
-        return room.stock.device.name, -widest, position
-
-    return [packed.rooms[position] for position in sorted(range(len(packed.rooms)), key=key)]
 
 
 def _eased(chooser: Chooser, packed: Packed, room: Room) -> Room:
-    """Give an engine that ended up without neighbours the whole device."""
+    """Give an engine that ended up without neighbours the whole of its devices."""
     if len(room.items) > 1 or room.items[0].way.alone:
         return room
     item = room.items[0]
+    beside = (
+        len(other.items) > 1
+        for other in packed.rooms
+        if any((one.group, one.replica) == (item.group, item.replica) for one in other.items)
+    )
+    if any(beside):
+        return room
     finder = Finder(room.stock, chooser.terms, packed.crowd, chooser.speeds)
     way = finder.alone(packed.groups[item.group], item.way.replicas)
     return room if way is None else replace(room, items=[replace(item, way=way)])
-
-
-def placement_of(packed: Packed, rooms: Sequence[Room], fleet: Fleet) -> Placement:
-    """Write a packing down as a placement."""
-    devices = _devices(rooms)
-    where: dict[tuple[int, int], list[Slice]] = {}
-    ways: dict[tuple[int, int], Way] = {}
-    for device, room in enumerate(rooms):
-        taken: Counter[str] = Counter()
-        for item in room.items:
-            profile = _instance(devices[device].profiles, item.way.profile, taken)
-            where.setdefault((item.group, item.replica), []).append(
-                Slice(device, round(item.way.share, 4), profile)
-            )
-            ways[item.group, item.replica] = item.way
-    engines = tuple(
-        _engine(packed.groups[group], replica, ways[group, replica], tuple(where[group, replica]))
-        for group, replica in sorted(where)
-    )
-    each = fleet.overflow / MOST_ENGINES
-    return Placement(
-        devices=devices,
-        engines=engines,
-        reserve=_reserve(engines, fleet),
-        overflow=max((len(room.items) * each for room in rooms), default=0.0),
-        price_per_hour=sum(room.stock.device.price_per_hour for room in rooms),
-    )
-
-
-def _devices(rooms: Sequence[Room]) -> tuple[PlacedDevice, ...]:
-    """Number devices on hosts of their kind."""
-    found = []
-    node, kind, number = -1, "", 0
-    for room in rooms:
-        name = room.stock.device.name
-        number = number + 1 if name == kind else 0
-        if number % room.stock.per_node == 0:
-            node += 1
-        kind = name
-        names = tuple(item.way.profile for item in room.items if item.way.profile)
-        profiles = (placed(name, tuple(sorted(names))) or ()) if names else ()
-        found.append(PlacedDevice(name, f"node-{node}", number % room.stock.per_node, profiles))
-    return tuple(found)
-
-
-def _instance(profiles: tuple[str, ...], name: str, taken: Counter[str]) -> int | None:
-    """Return the position of the next instance of a profile that nobody has."""
-    if not name:
-        return None
-    positions = [position for position, one in enumerate(profiles) if one == name]
-    taken[name] += 1
-    return positions[taken[name] - 1]
-
-
-def _engine(group: Group, replica: int, way: Way, slices: tuple[Slice, ...]) -> PlacedEngine:
-    ranks = {one.specialist: one.rank for one in group.members if one.rank}
-    return PlacedEngine(
-        name=f"{group.name}.{replica}",
-        base=group.base_name,
-        role=group.role,
-        slices=slices,
-        memory=way.sized.memory,
-        slots=way.sized.slots,
-        context=way.sized.context,
-        adapters=tuple(Adapter(name, ranks[name]) for name in sorted(ranks)),
-        loaded=len(ranks),
-    )
-
-
-def _reserve(engines: Sequence[PlacedEngine], fleet: Fleet) -> Reserve | None:
-    llm = [engine for engine in engines if engine.role is Role.LLM]
-    if fleet.llm is None or not llm:
-        return None
-    return Reserve(
-        slots=sum(engine.slots for engine in llm),
-        kv=sum(engine.memory.kv * len(engine.slices) for engine in llm),
-        share=min(part.share for engine in llm for part in engine.slices),
-        wait_s=fleet.llm.wait_s,
-        probability=fleet.llm.probability,
-    )
 
 
 def _engines(packed: Packed) -> Iterator[tuple[str, Way]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 from offramp.core.errors import NotFound
@@ -24,7 +26,12 @@ LLM = "llm"
 
 
 def groups_of(
-    demand: Demand, chosen: Chosen, fleet: Fleet, shapes: Mapping[str, ModelShape]
+    demand: Demand,
+    chosen: Chosen,
+    fleet: Fleet,
+    shapes: Mapping[str, ModelShape],
+    *,
+    families: Mapping[str, str] | None = None,
 ) -> tuple[Group, ...]:
     """Group the chosen specialists by base, and the calls that are left for an LLM of one's own.
 
@@ -35,20 +42,27 @@ def groups_of(
         chosen: Who answers each task.
         fleet: Says how many adapters an engine has, and whether the LLM is here.
         shapes: Shape of each base by its name.
+        families: Names of the groups that tasks belong to already; the others are grouped anew.
 
     Raises:
         NotFound: A base has no shape.
     """
-    by_base: dict[tuple[str, int], list[Member]] = defaultdict(list)
+    by_base: dict[tuple[str, int, str], list[Member]] = defaultdict(list)
     for task in demand.tasks:
         choice = chosen.get(task.task)
         if choice is not None:
-            padded = slot_rank(choice.rank) if choice.rank else 0
-            by_base[choice.base, padded or choice.rank].append(_member(task, choice))
+            padded = (slot_rank(choice.rank) or choice.rank) if choice.rank else 0
+            family = (families or {}).get(task.task, "")
+            by_base[choice.base, padded, family].append(_member(task, choice))
     groups: list[Group] = []
-    for (base, _), members in sorted(by_base.items()):
+    for (base, _, family), members in sorted(by_base.items()):
         groups += [
-            Group("", _shape(base, shapes), base, tuple(members[first : first + fleet.most_adapters]))
+            Group(
+                "" if first else family,
+                _shape(base, shapes),
+                base,
+                tuple(members[first : first + fleet.most_adapters]),
+            )
             for first in range(0, len(members), fleet.most_adapters)
         ]
     named = _named(groups)
@@ -94,14 +108,16 @@ def _llm(demand: Demand, chosen: Chosen, llm: OwnLlm, shapes: Mapping[str, Model
 
 def _named(groups: list[Group]) -> tuple[Group, ...]:
     """Name groups by their bases, with a number where several have the same."""
-    seen: dict[str, int] = defaultdict(int)
+    taken = {group.name for group in groups}
     found = []
     for group in groups:
-        short = _short(group.base_name)
-        number = seen[short]
-        seen[short] += 1
-        name = short if not number else f"{short}-{number + 1}"
-        found.append(Group(name, group.base, group.base_name, group.members, parallel=group.parallel))
+        name = group.name
+        if not name:
+            short = _short(group.base_name)
+            numbered = (short if not number else f"{short}-{number + 1}" for number in count())
+            name = next(one for one in numbered if one not in taken)
+            taken.add(name)
+        found.append(replace(group, name=name))
     return tuple(found)
 
 

@@ -78,6 +78,14 @@ class Room:
         """The fullest of its resources."""
         return self._fill(self.memory, self.share, self.duty)
 
+    @property
+    def overfull(self) -> bool:
+        """Whether it has more than it takes: instances that do not fit, or too much of a resource."""
+        names = tuple(sorted(item.way.profile for item in self.items if item.way.profile))
+        if names:
+            return placed(self.stock.device.name, names) is None
+        return len(self.items) > 1 and self.fill > 1.0 + 1e-3
+
     def fill_with(self, way: Way) -> float:
         """Return how full it would be with one more."""
         if way.alone:

@@ -34,16 +34,20 @@ class Way:
         kind: The kind of device.
         sizing: Of each engine.
         profile: MIG profile of each engine; "" where devices are not cut.
+        held: What an engine that runs already holds, where that is not what it would get today.
+        loaded: Adapter slots that it has, 0 for as many as it needs.
     """
 
     kind: str
     sizing: Sizing
     profile: str = ""
+    held: Sized | None = None
+    loaded: int = 0
 
     @cached_property
     def sized(self) -> Sized:
         """Each engine: its part, memory, slots."""
-        return self.sizing.sized()
+        return self.sizing.sized() if self.held is None else self.held
 
     @property
     def replicas(self) -> int:
