@@ -1,6 +1,7 @@
 """Students on the same calls: what each costs, how often it is right, what it can be certified for.
 
     python bench/students.py [FILE.jsonl.gz ...] [--kinds extractive,classifier,lora] [--splits 1]
+        [--tools tools-loose]
 
 Each file holds recorded calls, one JSON object per line, as in ``bench/discover.py``; the default is the
 bundled home assistant and intent router. Calls without a session are sessions of their own, in an order
@@ -32,6 +33,7 @@ from offramp.certify.terms import Terms
 from offramp.certify.units import ScoredCalls
 from offramp.core.call import Call, OutputType
 from offramp.core.errors import OfframpError
+from offramp.core.measure import FITTING, Measure, Measures
 from offramp.core.render import parse_completion
 from offramp.curate.curate import curate
 from offramp.curate.split import Shares
@@ -96,7 +98,15 @@ def main() -> None:
     parser.add_argument("--kinds", default="classifier,extractive", help="comma-separated; lora is slow")
     parser.add_argument("--splits", type=int, default=1, help="random splits to average over")
     parser.add_argument("--least", type=int, default=1000, help="leave out units with fewer calls")
+    parser.add_argument(
+        "--tools",
+        type=Measure,
+        choices=FITTING[OutputType.TOOL_CALL],
+        default=Measure.TOOLS,
+        help="in which sense tool calls agree",
+    )
     arguments = parser.parse_args()
+    measures = Measures(forms={OutputType.TOOL_CALL: arguments.tools})
     print(f"{'unit':24} {'student':11} {'train':>7} {'name':>6} {'exact':>6}", end="")
     heads = (f"  {f'pooled {alpha:.0%}':>10} {'certified':>9} {'risk':>6}" for alpha in ALPHAS)
     print("".join(heads), f"{'us/call':>8}")
@@ -104,7 +114,7 @@ def main() -> None:
         found = [
             one
             for seed in range(arguments.splits)
-            for one in measured(path, arguments.kinds.split(","), seed, arguments.least)
+            for one in measured(path, arguments.kinds.split(","), (seed, arguments.least), measures)
         ]
         for unit, kind in dict.fromkeys((one.unit, one.kind) for one in found):
             show([one for one in found if (one.unit, one.kind) == (unit, kind)])
@@ -115,10 +125,11 @@ def bundled() -> list[Path]:
     return [path for path in traffic.files() if path.name.split(".")[0] in BUNDLED]
 
 
-def measured(path: Path, kinds: Sequence[str], seed: int, least: int) -> list[Measured]:
-    """Train and measure on one split of one file."""
+def measured(path: Path, kinds: Sequence[str], drawn: tuple[int, int], measures: Measures) -> list[Measured]:
+    """Train and measure on one split of one file: its seed, and the fewest calls of a unit, are given."""
+    seed, least = drawn
     calls = read(path, seed)
-    discovery = discover(calls)
+    discovery = discover(calls, measures=measures)
     results = []
     embedder = Remembering(SentenceEmbedder())
     for unit in units_of(discovery.tasks):

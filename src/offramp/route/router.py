@@ -152,6 +152,9 @@ class SpecialistRouter:
         theirs = answer_of(teacher)
         if live is None or routing.task is None or routing.answer is None or theirs is None:
             return
+        if live.deployment.specialist != routing.route:
+            # Another one serves by now, and answers for its own alone.
+            return
         if not self._first_of_session(_session(request)):
             return
         same = await self._agree(routing.task, request, routing.answer, theirs)

@@ -16,3 +16,8 @@ def test_equal_json_has_equal_text_and_hash() -> None:
     assert digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
     assert digest([1], size=5) != digest([2], size=5)
     assert len(digest([], size=5)) == 10
+
+
+def test_of_a_risk_at_alpha_a_judge_sees_all_but_what_it_misses() -> None:
+    assert Deployment("s", ("a",), 0.8, 0.05, 0.01).seen_alpha == 0.05
+    assert Deployment("s", ("a",), 0.8, 0.1, 0.01, judge_missed=0.25).seen_alpha == 0.1 * 0.75

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +14,9 @@ from offramp.route import MixWatch, SpecialistRouter
 
 if TYPE_CHECKING:
     from offramp.core.standing import Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEPLOYMENT = Deployment("s-1", ("t-1",), threshold=0.8, alpha=0.05, delta=0.05)
 REQUEST = {"messages": [{"role": "user", "content": "lights off"}]}
@@ -42,6 +45,7 @@ class Bench:
     task: str | None = "t-1"
     audit_rate: float = 0.0
     rolled_back: list[tuple[str, str]] = field(default_factory=list)
+    while_comparing: Callable[[], None] = lambda: None
 
     def router(self, *deployments: Deployment) -> SpecialistRouter:
         async def ask(
@@ -53,6 +57,7 @@ class Bench:
             return self.proposal
 
         async def same(task: str, request: dict[str, Any], ours: Answer, theirs: Answer) -> bool:
+            self.while_comparing()
             return ours == theirs
 
         router = SpecialistRouter(
@@ -119,6 +124,28 @@ async def test_audits_that_disagree_roll_back() -> None:
         await router.observe_audit(routing, REQUEST, TEACHER)
     assert bench.rolled_back == [("s-1", "audits show a risk above 0.05")]
     assert (await router.route(REQUEST)).reason == "not live"
+
+
+async def test_an_audit_of_what_went_out_while_it_was_compared_counts_for_nobody() -> None:
+    bench = Bench()
+    router = bench.router(DEPLOYMENT)
+    again = replace(DEPLOYMENT, alpha=0.1)
+    bench.while_comparing = lambda: router.deploy([again])
+    routing = Routing(task="t-1", route="s-1", answer=Answer("off"), audit=True)
+    for _ in range(3):
+        router.deploy([DEPLOYMENT])
+        await router.observe_audit(routing, REQUEST, TEACHER)
+    assert bench.rolled_back == []
+
+
+async def test_an_audit_is_never_of_the_specialist_that_came_after() -> None:
+    bench = Bench()
+    router = bench.router(replace(DEPLOYMENT, specialist="s-2"))
+    for _ in range(9):
+        await router.observe_audit(
+            Routing(task="t-1", route="s-1", answer=Answer("off"), audit=True), REQUEST, TEACHER
+        )
+    assert bench.rolled_back == []
 
 
 async def test_audits_that_agree_or_cannot_be_read_change_nothing() -> None:
