@@ -235,7 +235,7 @@ async def test_a_full_queue_is_told_with_a_time_to_come_back(tmp_path: Path) -> 
             await made.ask()
         assert int(told.value.response.headers["retry-after"]) >= 1
         assert told.value.code == "queue_full"
-        assert made.of("llm")["refused"] == {"full": 1, "late": 0}
+        assert made.of("llm")["refused"] == {"full": 1, "late": 0, "gone": 0}
 
 
 async def test_a_call_that_cannot_be_answered_in_time_is_told_so(tmp_path: Path) -> None:
@@ -355,7 +355,7 @@ async def test_engines_are_read_again_when_they_change(tmp_path: Path) -> None:
         assert (await made.ask("fresh")).choices[0].message.content == "from fresh"
         assert one.heard == []
         want(tmp_path, {"qwen.0": first.address.port}, adapters=("fresh",))
-        await eventually(lambda: "engines" in made.backstage.status()["schedule"])
+        await eventually(lambda: made.backstage.status()["schedule"]["engines"]["engines"] != {})
         await made.ask("fresh")
         assert one.heard == ["fresh"]
 

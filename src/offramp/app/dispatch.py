@@ -22,6 +22,11 @@ WAIT_BOUNDS_S = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 """Upper bounds of the buckets of waiting times, in seconds."""
 
 _LATER_S = 0.001
+_WHY = {
+    Reason.FULL: "no more may wait",
+    Reason.LATE: "it could not be answered before its deadline",
+    Reason.GONE: "its model is served no more",
+}
 
 
 class Turn:
@@ -63,9 +68,8 @@ class Dispatcher:
     ) -> None:
         self.clock = clock
         self._scheduler = Scheduler(engines, rules)
-        self._losses = dict.fromkeys((engine.name for engine in engines), 0)
-        self._slots = max(engine.slots for engine in engines)
-        self._names = " and ".join(engine.name for engine in engines)
+        self._losses: dict[str, int] = {}
+        self._name(engines)
         self._waiting: dict[int | str, asyncio.Future[Event]] = {}
         self._at: dict[int | str, float] = {}
         self._ids = 0
@@ -135,6 +139,22 @@ class Dispatcher:
         else:
             self._follow(self._scheduler.cancel(request.id, now), now)
 
+    def change(self, engines: Sequence[EngineSpec]) -> None:
+        """Have other engines from now on; calls under way end where they are.
+
+        Raises:
+            BadInput: Two engines have one name.
+        """
+        now = self.clock()
+        self._name(engines)
+        self._follow(self._scheduler.change(engines, now), now)
+
+    def _name(self, engines: Sequence[EngineSpec]) -> None:
+        for engine in engines:
+            self._losses.setdefault(engine.name, 0)
+        self._slots = max((engine.slots for engine in engines), default=1)
+        self._names = " and ".join(engine.name for engine in engines)
+
     def lose(self, engine: str, pause_s: float) -> None:
         """Give an engine no calls for a while: it cannot be reached.
 
@@ -176,7 +196,7 @@ class Dispatcher:
             "dispatched": counts.dispatched,
             "completed": counts.completed,
             "cancelled": counts.cancelled,
-            "refused": {"full": counts.full, "late": counts.late},
+            "refused": {"full": counts.full, "late": counts.late, "gone": counts.gone},
             "lent_s": counts.lent_s,
             "waits": list(self._waits[kind]),
             "waited_s": self._waited[kind],
@@ -235,10 +255,9 @@ class Dispatcher:
     def _busy(self, refused: Refused) -> Busy:
         kind = refused.request.kind
         name, waiting = kind.name.lower(), self._scheduler.queued(kind)
-        late = refused.reason is Reason.LATE
-        why = "it could not be answered before its deadline" if late else "no more may wait"
+        why = _WHY[refused.reason]
         return Busy(
             f"A call of class {name} was refused by {self._names}: {why} ({waiting} of them wait).",
-            late=late,
+            reason=str(refused.reason),
             retry_after_s=refused.retry_after_s,
         )

@@ -66,8 +66,8 @@ class Place:
 class Engines:
     """Local engines by the models that they serve.
 
-    What is wanted is read from the supervisor's file, and again when it changes; calls that are under way
-    then end where they are.
+    What is wanted is read from the supervisor's file, and again when it changes. Engines whose name stays
+    keep their calls; those under way at one that is gone end there.
 
     Args:
         settings: Classes, objectives and limits.
@@ -80,7 +80,7 @@ class Engines:
         self._state = state
         self._open_way = open_way
         self._version = ""
-        self._queue: Queue | None = None
+        self._queue = Queue(Dispatcher((), rules_of(settings)), objectives_of(settings))
         self._models: frozenset[str] = frozenset()
         self._adapters: frozenset[str] = frozenset()
         self._ways: dict[str, Upstream] = {}
@@ -97,11 +97,9 @@ class Engines:
         Raises:
             Busy: There is no room, or no time.
         """
-        queue = self._queue
-        assert queue is not None
-        turn = await queue.enter(standing)
+        turn = await self._queue.enter(standing)
         own = standing.model if standing.model in self._adapters else None
-        return Place(turn, self._ways[turn.engine], None if own else turn.engine, queue.dispatcher)
+        return Place(turn, self._ways[turn.engine], None if own else turn.engine, self._queue.dispatcher)
 
     def reload(self) -> None:
         """Take what is wanted now.
@@ -116,9 +114,9 @@ class Engines:
         self._version = version
         self._take(wanted)
 
-    def status(self) -> JsonObject | None:
-        """What the queue says of itself; None where no engine is wanted."""
-        return None if self._queue is None else self._queue.dispatcher.status()
+    def status(self) -> JsonObject:
+        """What the queue says of itself."""
+        return self._queue.dispatcher.status()
 
     async def aclose(self) -> None:
         """Close every way."""
@@ -127,32 +125,28 @@ class Engines:
 
     def _take(self, wanted: Wanted | None) -> None:
         engines = () if wanted is None else wanted.placement.engines
-        host = "" if wanted is None else _REACHED.get(wanted.options.host, wanted.options.host)
-        at = {} if wanted is None else ports(wanted.placement, wanted.options)
-        urls = {engine.name: f"http://{host}:{at[engine.name]}/v1" for engine in engines}
-        before, self._ways = self._ways, {}
-        for name, url in urls.items():
-            kept = before.pop(name, None) if self._urls.get(name) == url else None
-            self._ways[name] = kept or self._open_way(url)
-        # Calls may be under way on them.
-        self._left += before.values()
-        self._urls = urls
+        self._lead(wanted)
         specs = [_spec(engine) for engine in engines]
-        self._adapters = frozenset[str]().union(*(spec.adapters for spec in specs))
         small = [engine for engine in engines if engine.role is Role.SMALL]
-        self._models = self._adapters.union(*(spec.models for spec in specs))
-        self._queue = self._queue_of(specs, small) if specs else None
-        log.info("Local engines: %s", ", ".join(urls) or "none")
-
-    def _queue_of(self, specs: list[EngineSpec], small: list[PlacedEngine]) -> Queue:
         names = {name for engine in small for name in (engine.base, engine.name)}
         names |= {adapter.specialist for engine in small for adapter in engine.adapters}
-        return Queue(
-            Dispatcher(specs, rules_of(self._settings)),
-            objectives_of(self._settings),
-            small=frozenset(names),
-            models=self._models,
-        )
+        self._adapters = frozenset[str]().union(*(spec.adapters for spec in specs))
+        self._models = self._adapters.union(*(spec.models for spec in specs))
+        self._queue.know(frozenset(names), self._models)
+        self._queue.dispatcher.change(specs)
+        log.info("Local engines: %s", ", ".join(spec.name for spec in specs) or "none")
+
+    def _lead(self, wanted: Wanted | None) -> None:
+        """Open ways to engines that are new or moved; old ones stay, calls may be under way on them."""
+        if wanted is None:
+            return
+        host = _REACHED.get(wanted.options.host, wanted.options.host)
+        for name, port in ports(wanted.placement, wanted.options).items():
+            url = f"http://{host}:{port}/v1"
+            if self._urls.get(name) != url:
+                if name in self._ways:
+                    self._left.append(self._ways[name])
+                self._ways[name], self._urls[name] = self._open_way(url), url
 
 
 def _spec(engine: PlacedEngine) -> EngineSpec:

@@ -120,6 +120,10 @@ class Queue:
     ) -> None:
         self.dispatcher = dispatcher
         self._objectives = objectives
+        self.know(small, models)
+
+    def know(self, small: frozenset[str], models: frozenset[str]) -> None:
+        """Tell models apart in another way from now on; see the constructor."""
         self._small = small
         self._models = models | small
 

@@ -189,8 +189,7 @@ class Backstage:
     def _schedule(self) -> JsonObject:
         llm = None if self.queue is None else self.queue.dispatcher
         found = {"llm": llm, "worker": self._dispatcher, "engines": self.engines}
-        told = {name: one.status() for name, one in found.items() if one is not None}
-        return {name: status for name, status in told.items() if status is not None}
+        return {name: one.status() for name, one in found.items() if one is not None}
 
     def _assign(self, request: JsonObject) -> str | None:
         return None if self._assigner is None else self._assigner.assign(request)

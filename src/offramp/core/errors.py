@@ -130,15 +130,16 @@ class Busy(EngineError):
     Args:
         message: What was received and what is allowed.
         hint: What to do.
-        late: Whether the call could not be answered before its deadline; else too many wait.
+        reason: ``full`` (too many wait), ``late`` (the deadline is out of reach) or ``gone`` (no engine
+            serves the model any more).
         retry_after_s: Seconds until another try may find room.
     """
 
     retryable: ClassVar[bool] = True
 
     def __init__(
-        self, message: str, *, hint: str = "", late: bool = False, retry_after_s: float = 0.0
+        self, message: str, *, hint: str = "", reason: str = "full", retry_after_s: float = 0.0
     ) -> None:
         super().__init__(message, hint=hint)
-        self.late = late
+        self.reason = reason
         self.retry_after_s = retry_after_s

@@ -37,6 +37,9 @@ _log = logging.getLogger("offramp.gateway")
 
 _BASE = len("/v1")
 _ENGINES_TRIED = 3
+_SENT_AWAY = MappingProxyType(
+    {"full": (429, "queue_full"), "late": (503, "deadline_unreachable"), "gone": (503, "engine_gone")}
+)
 # The first class that fits gives status and code.
 _ANSWERS: Mapping[type[OfframpError], tuple[int, str]] = MappingProxyType(
     {
@@ -123,8 +126,8 @@ class Teacher:
                 place.leave(answered=reply.complete and not course.error)
 
     async def _send_away(self, error: Busy, course: Course, reply: Reply, extra: Headers) -> None:
-        """Say when to come back: 503 for a call that could not be answered in time, 429 for a full queue."""
-        status, code = (503, "deadline_unreachable") if error.late else (429, "queue_full")
+        """Say when to come back."""
+        status, code = _SENT_AWAY[error.reason]
         problem = Problem(status, str(error), code, retry_after=max(1, ceil(error.retry_after_s)))
         fields, body = told(problem, self.form)
         await self.say(course, reply, status, [*fields, *extra], body)

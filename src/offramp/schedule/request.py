@@ -17,6 +17,8 @@ class Reason(enum.StrEnum):
     """As many of its class wait as may."""
     LATE = "late"
     """It cannot be answered before its deadline any more."""
+    GONE = "gone"
+    """No engine serves its model any more."""
 
 
 class Request:

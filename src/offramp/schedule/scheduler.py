@@ -38,6 +38,7 @@ class ClassCounts:
         cancelled: Taken back, waiting or not.
         full: Refused because too many waited.
         late: Refused because of their deadline.
+        gone: Refused because no engine served their model any more.
         wait_s: Seconds that the dispatched ones waited, summed.
         lent_s: Seconds that they held lent slots.
     """
@@ -48,6 +49,7 @@ class ClassCounts:
     cancelled: int = 0
     full: int = 0
     late: int = 0
+    gone: int = 0
     wait_s: float = 0.0
     lent_s: float = 0.0
 
@@ -69,16 +71,10 @@ class Scheduler:
 
     def __init__(self, engines: Iterable[EngineSpec], rules: Rules | None = None) -> None:
         self.rules = rules or Rules()
-        specs = list(engines)
-        self._slots = [Slots(spec, self.rules) for spec in specs]
-        self._number = {spec.name: number for number, spec in enumerate(specs)}
-        if len(self._number) != len(specs):
-            raise BadInput(f"Two engines have one name: {', '.join(sorted(spec.name for spec in specs))}.")
-        serving: dict[str, list[int]] = {}
-        for number, spec in enumerate(specs):
-            for model in sorted(spec.models | spec.adapters):
-                serving.setdefault(model, []).append(number)
-        self._serving = {model: tuple(numbers) for model, numbers in serving.items()}
+        self._slots: list[Slots] = []
+        self._number: dict[str, int] = {}
+        self._present: dict[str, None] = {}
+        self._serving: dict[str, tuple[int, ...]] = {}
         self._lines: dict[tuple[CallClass, str], Line] = {}
         self._of_model: dict[str, list[Line]] = {}
         self._tenants = [Tenants(self.rules.fair_tokens) for _ in _KINDS]
@@ -91,6 +87,7 @@ class Scheduler:
         self._queued = [0] * len(_KINDS)
         self._queued_s = [0.0] * len(_KINDS)
         self.counts = {kind: ClassCounts() for kind in _KINDS}
+        self.change(engines, 0.0)
 
     def __contains__(self, id: object) -> bool:  # noqa: A002
         """Whether a request of that id has not ended."""
@@ -103,8 +100,8 @@ class Scheduler:
 
     @property
     def engines(self) -> tuple[Slots, ...]:
-        """The engines as they stand."""
-        return tuple(self._slots)
+        """The engines as they stand, without those that are gone."""
+        return tuple(self._slots[self._number[name]] for name in self._present)
 
     def queued(self, kind: CallClass) -> int:
         """Return how many requests of a class wait."""
@@ -132,7 +129,7 @@ class Scheduler:
         )
         first = not any(self._queued[one] for one in _KINDS[:kind])
         share = 1.0 - others if first else self.rules.classes[kind].weight
-        return queued / (share * len(self._slots))
+        return queued / (share * max(len(self._present), 1))
 
     def offer(self, request: Request, now: float) -> list[Event]:
         """Take a request.
@@ -141,7 +138,9 @@ class Scheduler:
             BadInput: No engine serves its model, or one of its id has not ended.
         """
         kind = request.kind
-        line = self._lines.get((kind, request.model)) or self._line(kind, request.model)
+        line = self._lines.get((kind, request.model))
+        if line is None or not line.engines:
+            line = self._line(kind, request.model)
         if request.id in self._entries:
             raise BadInput(f"A request {request.id!r} is under way; ids are unique until they end.")
         events: list[Event] = []
@@ -220,6 +219,53 @@ class Scheduler:
         self._gap(entry.line, now, events)
         return events
 
+    def change(self, engines: Iterable[EngineSpec], now: float) -> list[Event]:
+        """Have other engines from now on.
+
+        One whose name stays keeps its calls and its classes' credit, whatever else changes. Calls under way
+        at one that is gone end as before; waiting ones that no engine serves any more are refused.
+
+        Raises:
+            BadInput: Two engines have one name.
+        """
+        given = list(engines)
+        specs = {spec.name: spec for spec in given}
+        if len(specs) != len(given):
+            raise BadInput(f"Two engines have one name: {', '.join(sorted(spec.name for spec in given))}.")
+        serving: dict[str, list[int]] = {}
+        for name, spec in specs.items():
+            number = self._number.setdefault(name, len(self._slots))
+            if number == len(self._slots):
+                self._slots.append(Slots(spec, self.rules))
+            else:
+                self._slots[number].change(spec)
+            for model in sorted(spec.models | spec.adapters):
+                serving.setdefault(model, []).append(number)
+        for name in self._present.keys() - specs.keys():
+            # Its calls end there; no line leads to it any more.
+            self._slots[self._number[name]].change(self._slots[self._number[name]].spec)
+        self._present = dict.fromkeys(specs)
+        self._serving = {model: tuple(numbers) for model, numbers in serving.items()}
+        self._dry.clear()
+        return self._lead_anew(now)
+
+    def _lead_anew(self, now: float) -> list[Event]:
+        """Lead every line to the engines that serve it now."""
+        events: list[Event] = []
+        for line in self._lines.values():
+            line.engines = self._serving.get(line.model) or self._serving.get(ANYTHING) or ()
+            if line.waiting:
+                for number in line.engines:
+                    self._slots[number].note(line)
+        for entry, number in list(self._entries.values()):
+            if number < 0 and not entry.line.engines:
+                self._refuse(entry, Reason.GONE, events)
+        for slots in self.engines:
+            self._feed(slots, now, events)
+        if self._dry:
+            self._settle(now, events)
+        return events
+
     def shut(self, engine: str) -> None:
         """Give an engine no further calls: it cannot be reached. Those that only it serves wait."""
         self._slots[self._number[engine]].shut = True
@@ -244,21 +290,24 @@ class Scheduler:
         engines = self._serving.get(model) or self._serving.get(ANYTHING)
         if engines is None:
             raise BadInput(f"No engine serves {model!r}; served are {', '.join(sorted(self._serving))}.")
-        line = self._lines[kind, model] = Line(kind, model, engines)
-        self._of_model.setdefault(model, []).append(line)
+        line = self._lines.get((kind, model))
+        if line is None:
+            line = self._lines[kind, model] = Line(kind, model, engines)
+            self._of_model.setdefault(model, []).append(line)
+        line.engines = engines
         return line
 
     def _has_free(self, line: Line) -> bool:
-        return any(self._slots[number].free and not self._slots[number].shut for number in line.engines)
+        return any(self._slots[number].free > 0 and not self._slots[number].shut for number in line.engines)
 
     def _feed_line(self, line: Line, now: float, events: list[Event]) -> None:
         """Feed the engines that serve a line: those that have its model first, then the emptiest."""
         if len(line.engines) == 1:
             slots = self._slots[line.engines[0]]
-            if slots.free:
+            if slots.free > 0:
                 self._feed(slots, now, events)
             return
-        free = [self._slots[number] for number in line.engines if self._slots[number].free]
+        free = [self._slots[number] for number in line.engines if self._slots[number].free > 0]
         if len(free) > 1:
             model = line.model
             free.sort(key=lambda slots: (not slots.has(model), -slots.free))
@@ -267,7 +316,7 @@ class Scheduler:
 
     def _feed(self, slots: Slots, now: float, events: list[Event]) -> None:
         """Fill an engine's free slots as far as anything may go there."""
-        while slots.free and (choice := slots.choose()) is not None:
+        while slots.free > 0 and (choice := slots.choose()) is not None:
             entry = choice.entry
             request, kind = entry.request, entry.line.kind
             self._leave(entry)
@@ -299,7 +348,7 @@ class Scheduler:
     def _note(self, slots: Slots, model: str | None) -> None:
         """Tell an engine that a model came, went, or may be asked for again."""
         for line in self._of_model.get(model or "", ()):
-            if line.waiting:
+            if line.waiting and self._number[slots.spec.name] in line.engines:
                 slots.note(line)
 
     def _end(self, entry: Entry, number: int, now: float, cost: float) -> list[Event]:
@@ -330,14 +379,21 @@ class Scheduler:
         while latest and latest[0][0] < now:
             entry = heappop(latest)[2]
             if entry.waits:
-                kind = entry.line.kind
-                self._leave(entry)
-                del self._entries[entry.request.id]
-                self.counts[kind].late += 1
-                events.append(Refused(entry.request, Reason.LATE, self._retry_after(kind)))
+                self._refuse(entry, Reason.LATE, events)
                 touched[entry.line] = None
         for line in touched:
             self._gap(line, now, events)
+
+    def _refuse(self, entry: Entry, reason: Reason, events: list[Event]) -> None:
+        """Refuse a request that waits."""
+        kind = entry.line.kind
+        self._leave(entry)
+        del self._entries[entry.request.id]
+        if reason is Reason.LATE:
+            self.counts[kind].late += 1
+        else:
+            self.counts[kind].gone += 1
+        events.append(Refused(entry.request, reason, self._retry_after(kind)))
 
     def _gap(self, line: Line, now: float, events: list[Event]) -> None:
         """A request that left may have stood before others, or claimed a slot that can be lent now."""

@@ -71,6 +71,7 @@ class Slots:
         "_patience",
         "_ready",
         "_reserved",
+        "_reserves",
         "_spoken",
         "_stamps",
         "_users",
@@ -88,18 +89,34 @@ class Slots:
         self.free = spec.slots
         self.lent = 0
         self.shut = False
+        self.wanted = ""
         weights = [rules.classes[kind].weight for kind in _KINDS]
         self.accounts = Accounts(weights, rules.quantum_s, rules.debt_s)
-        self.draining: str | None = None
-        self.wanted = ""
-        self._reserved = [int(rules.classes[kind].reserve * spec.slots + _ROUNDING) for kind in _KINDS]
+        self._reserves = [rules.classes[kind].reserve for kind in _KINDS]
         self._owned = [0] * len(_KINDS)
-        self._spoken = sum(self._reserved)
         self._lend_s = rules.lend_s
-        self._patience = LOADS_SAVED * spec.load_s
         self._users: dict[str, int] = {}
         self._gone: list[str] = []
         self._idle: OrderedDict[str, None] = OrderedDict()
+        self._take(spec)
+
+    def change(self, spec: EngineSpec) -> None:
+        """Be another engine of the same name: calls under way keep their slots, lines have to be noted anew.
+
+        With fewer slots than calls under way ``free`` is below 0 until enough of them have ended.
+        """
+        self.free += spec.slots - self.spec.slots
+        self._take(spec)
+        while self._idle and len(self._users) > spec.loaded:
+            adapter, _ = self._idle.popitem(last=False)
+            del self._users[adapter]
+
+    def _take(self, spec: EngineSpec) -> None:
+        self.spec = spec
+        self.draining: str | None = None
+        self._patience = LOADS_SAVED * spec.load_s
+        self._reserved = [int(reserve * spec.slots + _ROUNDING) for reserve in self._reserves]
+        self._spoken = sum(map(max, self._owned, self._reserved))
         self._ready: list[_Heap] = [[] for _ in _KINDS]
         self._absent: list[_Heap] = [[] for _ in _KINDS]
         self._stamps: dict[Line, int] = {}
@@ -176,7 +193,8 @@ class Slots:
         entry.lent = choice.lent
         self.accounts.charge(choice.account, entry.device_s)
         model = line.model
-        if model not in self.spec.adapters:
+        entry.held = model in self.spec.adapters or model in self._users
+        if not entry.held:
             return False, ""
         loads, evicted = (False, "") if model in self._users else (True, self._load(model))
         self._users[model] += 1
@@ -194,19 +212,20 @@ class Slots:
             if self._owned[kind] >= self._reserved[kind]:
                 self._spoken -= 1
         model = entry.line.model
-        users = self._users.get(model)
-        if users is None:
+        if not entry.held:
             return None
+        users = self._users[model]
         self._users[model] = users - 1
         if users > 1:
             return None
-        if model != self.draining:
+        if model != self.draining and len(self._users) <= self.spec.loaded:
             self._idle[model] = None
             return None
         # It goes at once: its own calls, offered again, would keep it.
         del self._users[model]
         self._gone.append(model)
-        self.draining = None
+        if model == self.draining:
+            self.draining = None
         return model
 
     def keep(self) -> str | None:

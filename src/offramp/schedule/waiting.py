@@ -110,6 +110,7 @@ class Entry:
         longest_s: What hardly any exceeds: four of them more.
         waits: Whether it has not been given to an engine, nor has ended.
         account: Who paid for it.
+        held: Whether it holds an adapter.
         lent: Whether its slot is lent.
         at: When it was given to an engine.
     """
@@ -118,6 +119,7 @@ class Entry:
         "account",
         "at",
         "device_s",
+        "held",
         "lent",
         "likely_s",
         "line",
@@ -141,6 +143,7 @@ class Entry:
         self.longest_s = request.service_s * (ratio + 4.0 * line.deviation)
         self.waits = True
         self.account = 0
+        self.held = False
         self.lent = False
         self.at = 0.0
 

@@ -97,10 +97,14 @@ async def test_a_proposal_that_would_come_too_late_is_given_up_while_it_waits() 
     await asyncio.sleep(0)
     with pytest.raises(Busy, match="before its deadline") as told:
         await asking.ask("s", "t", {}, standing(asking, due=now + 0.2))
-    assert (told.value.late, told.value.retryable) == (True, True)
+    assert (told.value.reason, told.value.retryable) == ("late", True)
     worker.go.set()
     assert (await first).answer == (await slow).answer == Answer("on")
-    assert asking.dispatcher.status()["classes"]["interactive"]["refused"] == {"full": 0, "late": 1}
+    assert asking.dispatcher.status()["classes"]["interactive"]["refused"] == {
+        "full": 0,
+        "late": 1,
+        "gone": 0,
+    }
 
 
 async def test_a_wait_that_is_cancelled_in_the_moment_of_its_turn_gives_the_slot_on() -> None:

@@ -87,7 +87,7 @@ async def test_a_sure_specialist_answers() -> None:
         (Bench(proposal=Proposal(Answer("on"), 0.79)), REQUEST, "below threshold"),
         (Bench(proposal=Proposal(None, 0.99)), REQUEST, "no valid answer"),
         (Bench(proposal=EngineError("gone")), REQUEST, "specialist failed"),
-        (Bench(proposal=Busy("full", late=False, retry_after_s=1.0)), REQUEST, "specialist busy"),
+        (Bench(proposal=Busy("full", retry_after_s=1.0)), REQUEST, "specialist busy"),
         (Bench(), {**REQUEST, "n": 2}, "n > 1"),
         (Bench(), {**REQUEST, "logprobs": True}, "logprobs asked for"),
     ],

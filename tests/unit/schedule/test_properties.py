@@ -249,6 +249,47 @@ def test_wrong_predictions_lose_nothing(
     assert min(engine.accounts.credit) >= -debt
 
 
+ENGINES = st.lists(
+    st.tuples(
+        st.sampled_from(["one", "two", "three"]),
+        st.integers(1, 4),
+        st.frozensets(st.sampled_from(["a1", "a2", "a3"])),
+        st.integers(1, 2),
+    ),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda drawn: drawn[0],
+)
+
+
+@given(traffic(models=("base", "a1", "a2", "a3")), st.lists(ENGINES, min_size=2, max_size=5))
+def test_engines_may_change_at_any_time(
+    arrivals: list[tuple[float, Request]], changes: list[list[tuple[str, int, frozenset[str], int]]]
+) -> None:
+    """Engines come, go and change while calls wait and run: each call ends once, no slot is given twice."""
+    fleets = [
+        [EngineSpec(name, slots, frozenset({"base"}), own, loaded) for name, slots, own, loaded in fleet]
+        for fleet in changes
+    ]
+    world = World(fleets[0], rules(0.3, strict=True))
+    every = max(1, len(arrivals) // len(fleets))
+    for index, (at, one) in enumerate(arrivals):
+        world.run(at)
+        if index % every == every - 1:
+            world.change(fleets[index // every % len(fleets)])
+        if one.model in world.scheduler.models:
+            world.offer(one)
+        assert not any(
+            world.used(engine.spec.name) == 0 and waiting.kind is CallClass.LLM and waiting.model == "base"
+            for engine in world.scheduler.engines
+            for waiting in world.waiting.values()
+        )
+    world.run()
+    assert not world.waiting
+    assert not world.flying
+    assert all(engine.free == engine.spec.slots for engine in world.scheduler.engines)
+
+
 @given(traffic(), st.integers(1, 3))
 def test_equal_inputs_give_equal_dispatches(arrivals: list[tuple[float, Request]], slots: int) -> None:
     """Nothing depends on hashes, clocks or the order of dictionaries made at other times."""

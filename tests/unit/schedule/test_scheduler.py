@@ -235,6 +235,37 @@ def test_an_engine_that_is_shut_gets_nothing_until_it_is_opened() -> None:
     assert [event.request.id for event in scheduler.complete(0, 1.0)] == [2]
 
 
+def test_an_engine_that_changes_keeps_its_calls() -> None:
+    """Fewer slots than calls under way: none goes in until there is room; then its new adapter's."""
+    scheduler = Scheduler([EngineSpec("e", 3, frozenset({"base"}))], rules())
+    for number in range(4):
+        scheduler.offer(request(number, CallClass.TOOL), 0.0)
+    assert scheduler.change([EngineSpec("e", 1, frozenset({"base"}), frozenset({"a"}), 1)], 0.0) == []
+    assert scheduler.in_flight("e") == 3
+    assert scheduler.complete(0, 1.0) == scheduler.complete(1, 1.0) == []
+    assert [event.request.id for event in scheduler.complete(2, 1.0)] == [3]
+    assert scheduler.offer(request(4, CallClass.TOOL, "a"), 1.0) == []
+    assert [event.request.id for event in scheduler.complete(3, 2.0)] == [4]
+
+
+def test_calls_that_nobody_serves_any_more_are_refused() -> None:
+    """Those under way end where they are; the model may come back."""
+    spec = EngineSpec("e", 1, adapters=frozenset({"a"}), loaded=1)
+    scheduler = Scheduler([spec], rules())
+    for number in range(2):
+        scheduler.offer(request(number, CallClass.TOOL, "a"), 0.0)
+    events = scheduler.change([EngineSpec("f", 1, BASE)], 0.0)
+    assert [(type(event), event.request.id) for event in events] == [(Refused, 1)]
+    assert [slots.spec.name for slots in scheduler.engines] == ["f"]
+    with pytest.raises(BadInput, match="No engine serves 'a'"):
+        scheduler.offer(request(2, CallClass.TOOL, "a"), 0.0)
+    assert scheduler.complete(0, 1.0) == []
+    scheduler.change([spec], 1.0)
+    (event,) = scheduler.offer(request(3, CallClass.TOOL, "a"), 1.0)
+    assert isinstance(event, Dispatch)
+    assert (event.engine, event.loads) == ("e", False)
+
+
 def test_predictions_are_corrected_by_what_calls_took() -> None:
     """Calls that take three times as long are charged so, and are soon predicted so: they are not lent to."""
     scheduler = Scheduler([EngineSpec("e", 2, BASE)], rules(0.5, lend_s=0.5))

@@ -76,6 +76,13 @@ class World:
         self.follow(events)
         self.check()
 
+    def change(self, engines: Iterable[EngineSpec]) -> None:
+        """Other engines from now on."""
+        given = list(engines)
+        self.specs |= {spec.name: spec for spec in given}
+        self.follow(self.scheduler.change(given, self.now))
+        self.check()
+
     def run(self, until: float = float("inf")) -> None:
         """Let time pass until then, or until nothing is under way."""
         while self._ending and self._ending[0][0] <= until:
@@ -107,7 +114,7 @@ class World:
             assert self.used(event.engine) <= self.specs[event.engine].slots
             spec = self.specs[event.engine]
             assert request.model in spec.models | spec.adapters
-            assert len(self.adapters(event.engine)) <= spec.loaded
+            assert not event.loads or len(self.adapters(event.engine)) <= spec.loaded
 
     def used(self, engine: str) -> int:
         """Slots of an engine that are held."""
