@@ -14,19 +14,22 @@ if __package__ in {None, ""}:
     # Run as a folder: its modules are imported by their full names, and never shadow others.
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from bench.fleet import closed, gpus, reserve
+from bench.fleet import closed, days, gpus, reserve
 
 
 def main() -> int:
     """Print the tables; 1 where a target is missed."""
     parser = argparse.ArgumentParser(prog="bench/fleet", description=__doc__)
-    parser.add_argument(
-        "--traces", type=Path, help="folder of azure2023_conv.csv.gz and azure2023_code.csv.gz"
-    )
+    parser.add_argument("--traces", type=Path, help="folder of the Azure 2023 and ServeGen traces (*.csv.gz)")
     parser.add_argument("--specialists", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=300.0, help="of the trace before it is sped up")
     parser.add_argument("--loads", type=float, nargs="+", default=[1.0, 4.0])
     parser.add_argument("--requests", type=int, default=closed.REQUESTS, help="of each closed form")
+    parser.add_argument(
+        "--days", action="store_true", help="run the ServeGen days as well (a quarter of an hour)"
+    )
+    parser.add_argument("--scale", type=float, default=0.05, help="of the rates of ServeGen's fourteen days")
+    parser.add_argument("--part", type=float, default=60.0, help="seconds run of each of their windows")
     given = parser.parse_args()
     met = [closed.validation(given.requests), closed.light(given.requests), reserve.report()]
     if given.traces is not None:
@@ -38,6 +41,10 @@ def main() -> int:
                 loads=tuple(given.loads),
             )
         )
+    if given.traces is not None and given.days:
+        met.append(days.validation(given.traces / "servegen_deepseek-r1_rates.csv.gz", gpus=(2, 3)))
+        fortnight = given.traces / "servegen_m-small_rates.csv.gz"
+        met.append(days.report(fortnight, scale=given.scale, part_s=given.part))
     return 0 if all(met) else 1
 
 

@@ -26,6 +26,7 @@ from offramp.simulate.run import Stream, simulate
 
 if TYPE_CHECKING:
     from offramp.simulate.arrivals import Arrivals
+    from offramp.simulate.run import Outcome
 
 BASE = "qwen3-4b"
 KIND = "a100-80gb"
@@ -94,14 +95,14 @@ def slices(names: list[str], per_gpu: int, copies: int) -> Placement:
 
 def run(placement: Placement, loads: list[Load]) -> Summary:
     """Simulate loads first come, first served."""
-    outcome = simulate(
-        placement,
-        [Stream(load.name, load.arrivals, load.objective_s) for load in loads],
-        first_come(),
-        shapes={engine.base: SHAPE for engine in placement.engines},
-        devices=DEVICES,
-    )
-    return summarise(outcome, placement)
+    streams = [Stream(load.name, load.arrivals, load.objective_s) for load in loads]
+    return summarise(served(placement, streams), placement)
+
+
+def served(placement: Placement, streams: list[Stream]) -> Outcome:
+    """Simulate streams first come, first served."""
+    shapes = {engine.base: SHAPE for engine in placement.engines}
+    return simulate(placement, streams, first_come(), shapes=shapes, devices=DEVICES)
 
 
 def _placement(engines: list[PlacedEngine], gpus: int) -> Placement:

@@ -1,4 +1,4 @@
-"""Arrivals: read from public traces, drawn from measured rates, or drawn from a distribution.
+"""Arrivals: read from public traces, or drawn from a distribution.
 
 Columns are numpy arrays of one entry per request, sorted by time, so that a million of them are cheap.
 """
@@ -15,16 +15,13 @@ import numpy as np
 from offramp.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 COLUMNS = ("arrival_s", "input_tokens", "output_tokens")
 """What a trace of single requests needs (Azure 2023, Mooncake); more columns are allowed."""
-
-RATE_COLUMNS = ("client", "window_start_s", "requests_per_s", "interarrival_cv")
-"""What a trace of rates needs (ServeGen)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +71,15 @@ class Arrivals:
         return type(self)(self.at[part] - start, self.prompt[part], self.completion[part])
 
 
+def joined(parts: Sequence[Arrivals]) -> Arrivals:
+    """Return parts that follow each other in time as one; at least one is needed."""
+    return Arrivals(
+        np.concatenate([part.at for part in parts]),
+        np.concatenate([part.prompt for part in parts]),
+        np.concatenate([part.completion for part in parts]),
+    )
+
+
 def read_trace(path: Path) -> Arrivals:
     """Read a CSV of single requests, gzipped or not: ``arrival_s``, ``input_tokens``, ``output_tokens``.
 
@@ -82,41 +88,9 @@ def read_trace(path: Path) -> Arrivals:
     Raises:
         BadInput: The file is missing, or a column or a number is.
     """
-    rows = [tuple(_number(path, row[name]) for name in COLUMNS) for row in _rows(path, COLUMNS)]
+    rows = [tuple(number_of(path, row[name]) for name in COLUMNS) for row in rows_of(path, COLUMNS)]
     table = np.array(sorted(rows), dtype=np.float64).reshape(-1, len(COLUMNS))
     return Arrivals(table[:, 0], table[:, 1].astype(np.int64), np.maximum(table[:, 2].astype(np.int64), 1))
-
-
-def read_rates(
-    path: Path, *, start: float, end: float, lengths: Lengths, seed: int = 0, scale: float = 1.0
-) -> Arrivals:
-    """Draw arrivals from measured rates per client and window.
-
-    Times between arrivals are gamma distributed with the window's coefficient of variation, so that bursts
-    are as strong as measured; each client and window starts anew.
-
-    Args:
-        path: CSV of ``client``, ``window_start_s``, ``requests_per_s``, ``interarrival_cv``.
-        start: First second taken, a window's start.
-        end: Windows that start at or after it are left out.
-        lengths: How to draw the tokens: the traces have rates only.
-        seed: Of all draws.
-        scale: Factor on every rate.
-
-    Raises:
-        BadInput: The file is missing, or a column or a number is.
-    """
-    generator = np.random.default_rng(seed)
-    starts = sorted({_number(path, row["window_start_s"]) for row in _rows(path, RATE_COLUMNS)})
-    width = float(np.diff(starts).min()) if len(starts) > 1 else end - start
-    drawn = []
-    for row in _rows(path, RATE_COLUMNS):
-        window, rate = _number(path, row["window_start_s"]), _number(path, row["requests_per_s"]) * scale
-        if start <= window < end and rate > 0.0:
-            cv = _number(path, row["interarrival_cv"]) or 1.0
-            drawn.append(window - start + _renewal(generator, rate=rate, cv=cv, seconds=width))
-    at = np.sort(np.concatenate(drawn)) if drawn else np.empty(0)
-    return lengths.draw(at, generator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +126,22 @@ class Lengths:
 def poisson(rate: float, seconds: float, lengths: Lengths, *, seed: int = 0) -> Arrivals:
     """Draw Poisson arrivals of ``rate`` per second for ``seconds``."""
     generator = np.random.default_rng(seed)
-    return lengths.draw(_renewal(generator, rate=rate, cv=1.0, seconds=seconds), generator)
+    return lengths.draw(renewal(generator, rate=rate, cv=1.0, seconds=seconds), generator)
 
 
-def _renewal(
-    generator: np.random.Generator, *, rate: float, cv: float, seconds: float
-) -> NDArray[np.float64]:
+def renewal(generator: np.random.Generator, *, rate: float, cv: float, seconds: float) -> NDArray[np.float64]:
     """Draw arrivals with gamma distributed gaps of mean ``1 / rate`` until ``seconds`` are over.
 
-    A gap below a hundredth of variation is as good as constant; the gamma's shape would overflow there.
+    Args:
+        generator: Of the draws.
+        rate: Per second.
+        cv: Coefficient of variation of the gaps; 1 is a Poisson process.
+        seconds: From 0 until before this.
+
+    Returns:
+        Times in seconds, ascending.
     """
+    # Variation below a hundredth is as good as none; the gamma's shape would overflow there.
     shape = 1.0 / max(cv, 0.01) ** 2
     times: list[NDArray[np.float64]] = []
     last = 0.0
@@ -173,7 +153,12 @@ def _renewal(
     return at[at < seconds]
 
 
-def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[dict[str, str]]:
+def rows_of(path: Path, needed: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """Yield the rows of a CSV, gzipped or not.
+
+    Raises:
+        BadInput: The file cannot be read, or lacks one of the columns ``needed``.
+    """
     try:
         with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
             reader = csv.DictReader(lines)
@@ -185,7 +170,12 @@ def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[dict[str, str]]:
         raise BadInput(f"{path} cannot be read as a trace: {error}.") from error
 
 
-def _number(path: Path, text: str | None) -> float:
+def number_of(path: Path, text: str | None) -> float:
+    """Read a number of a trace; an empty one is 0.
+
+    Raises:
+        BadInput: It is none.
+    """
     try:
         return float(text or 0.0)
     except ValueError as error:

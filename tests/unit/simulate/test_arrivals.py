@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from offramp.core.errors import BadInput
-from offramp.simulate.arrivals import Arrivals, Lengths, poisson, read_rates, read_trace
+from offramp.simulate.arrivals import Arrivals, Lengths, poisson, read_trace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,22 +37,6 @@ def test_what_is_no_trace_is_refused_with_its_path(tmp_path: Path, text: str) ->
         read_trace(path)
     with pytest.raises(BadInput, match=r"none\.csv"):
         read_trace(tmp_path / "none.csv")
-
-
-def test_rates_are_kept_by_window_and_bursts_by_client(tmp_path: Path) -> None:
-    """Two windows of one client: the mean rate and the variation of the gaps are those of the file."""
-    path = tmp_path / "rates.csv"
-    path.write_text(
-        "client,window_start_s,requests_per_s,interarrival_cv\n0,0,0,0\n0,600,20,1\n0,1200,5,3\n0,1800,9,1\n"
-    )
-    drawn = read_rates(path, start=600, end=1800, lengths=LENGTHS, seed=1)
-    first, second = drawn.between(0, 600), drawn.between(600, 1200)
-    assert len(first) == pytest.approx(12_000, rel=0.05)
-    assert len(second) == pytest.approx(3_000, rel=0.25)
-    assert np.diff(first.at).std() / np.diff(first.at).mean() == pytest.approx(1.0, abs=0.05)
-    assert np.diff(second.at).std() / np.diff(second.at).mean() == pytest.approx(3.0, abs=0.5)
-    assert len(read_rates(path, start=600, end=1200, lengths=LENGTHS, scale=2.0)) > 22_000
-    assert len(read_rates(path, start=0, end=600, lengths=LENGTHS)) == 0
 
 
 def test_lengths_have_their_mean_and_variation() -> None:
