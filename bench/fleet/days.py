@@ -61,7 +61,9 @@ class Fleet:
         """Let the fluid model look at all windows."""
         per_s = self.rates.per_s.sum(axis=0)
         self.asked = per_s * self.rates.width_s
-        self.flow = fluid(per_s, capacity() * len(self.placement.devices), self.rates.width_s)
+        fleet = capacity() * len(self.placement.devices)
+        varied = self.rates.variance.sum(axis=0)
+        self.flow = fluid(per_s, fleet, self.rates.width_s, variance=varied, burst_s=OBJECTIVE_S)
 
     def run(self, window: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Run one window; requests within their objective and all requests, by client and of all of them."""

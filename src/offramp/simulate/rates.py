@@ -44,6 +44,12 @@ class Rates:
         """How many there are."""
         return int(self.per_s.shape[1])
 
+    @property
+    def variance(self) -> NDArray[np.float64]:
+        """Variance of the requests in a second, over many seconds: rate times squared variation."""
+        made: NDArray[np.float64] = self.per_s * np.where(self.cv > 0.0, self.cv, 1.0) ** 2
+        return made
+
     def scaled(self, factor: float) -> Rates:
         """Return the same with every rate ``factor`` times as high."""
         if factor <= 0:

@@ -26,6 +26,7 @@ def rates(tmp_path: Path) -> Rates:
 def test_rates_are_a_table_of_clients_and_windows(rates: Rates) -> None:
     assert (rates.clients, rates.start_s, rates.width_s, rates.windows) == (("a", "b"), 0.0, 600.0, 4)
     assert rates.per_s.tolist() == [[0, 20, 5, 9], [0, 4, 0, 0]]
+    assert rates.variance.tolist() == [[0, 20, 45, 9], [0, 4, 0, 0]]
     assert rates.scaled(2.0).per_s[0, 1] == 40.0
     assert rates.of("b").per_s.tolist() == [[0, 4, 0, 0]]
 

@@ -15,6 +15,15 @@ def test_a_fluid_backs_up_above_capacity_and_drains_below() -> None:
     assert flow.backlog.tolist() == [0.0, 120.0, 240.0, 120.0, 0.0, 0.0]
 
 
+def test_bursts_count_where_means_are_equal() -> None:
+    per_s = np.array([4.0, 4.0, 6.0])
+    flow = fluid(per_s, 10.0, 60.0, variance=np.array([4.0, 400.0, 6.0]), burst_s=4.0)
+    assert flow.peak == pytest.approx([0.6, 2.4, (6 + 2 * 1.5**0.5) / 10])
+    assert flow.load.tolist() == [0.4, 0.4, 0.6]
+    (worst, _, _) = choose(flow, per_s * 60, worst=1, strata=2)
+    assert worst.windows == (1,)
+
+
 def test_the_worst_windows_stand_for_themselves() -> None:
     requests = np.array([100.0, 0.0, 900.0, 300.0, 950.0, 10.0])
     flow = fluid(requests / 60, 10.0, 60.0)
