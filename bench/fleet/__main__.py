@@ -14,7 +14,7 @@ if __package__ in {None, ""}:
     # Run as a folder: its modules are imported by their full names, and never shadow others.
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from bench.fleet import closed, days, gpus, reserve
+from bench.fleet import closed, days, gpus, reserve, shift
 
 
 def main() -> int:
@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=0.05, help="of the rates of ServeGen's fourteen days")
     parser.add_argument("--part", type=float, default=60.0, help="seconds run of each of their windows")
     given = parser.parse_args()
-    met = [closed.validation(given.requests), closed.light(given.requests), reserve.report()]
+    met = [closed.validation(given.requests), closed.light(given.requests), reserve.report(), shift.report()]
     if given.traces is not None:
         met.append(
             gpus.report(
