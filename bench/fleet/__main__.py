@@ -1,7 +1,7 @@
 """``python -m bench.fleet``: the simulator beside closed forms, and sharing beside its baselines.
 
-Traces are read from the folder given; without one, only the closed forms, the light mode and the
-scheduler are run.
+Traces are read from the folder given; without one, only the closed forms, the light mode, the planner's
+predictions and the scheduler are run. ``--deployments`` packs fleets by both solvers, which takes minutes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if __package__ in {None, ""}:
     # Run as a folder: its modules are imported by their full names, and never shadow others.
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from bench.fleet import closed, days, gpus, reserve, shift
+from bench.fleet import closed, days, gpus, packing, promises, reserve, shift
 
 
 def main() -> int:
@@ -30,8 +30,19 @@ def main() -> int:
     )
     parser.add_argument("--scale", type=float, default=0.05, help="of the rates of ServeGen's fourteen days")
     parser.add_argument("--part", type=float, default=60.0, help="seconds run of each of their windows")
+    parser.add_argument("--calls", type=int, default=5000, help="of each prediction that is simulated")
+    parser.add_argument("--deployments", type=int, nargs="*", default=[], help="to pack, as in 20 50 100 200")
+    parser.add_argument("--effort", type=float, default=30.0, help="deterministic seconds of CP-SAT")
     given = parser.parse_args()
-    met = [closed.validation(given.requests), closed.light(given.requests), reserve.report(), shift.report()]
+    met = [
+        closed.validation(given.requests),
+        closed.light(given.requests),
+        promises.report(given.calls),
+        reserve.report(),
+        shift.report(),
+    ]
+    if given.deployments:
+        met.append(packing.report(tuple(given.deployments), effort=given.effort))
     if given.traces is not None:
         met.append(
             gpus.report(

@@ -54,6 +54,7 @@ class Question:
         objective_s: Seconds that calls of the store may take; the teacher's own where not given.
         present: File of the present placement; None to plan from nothing.
         switching: What changing it costs; the defaults where not given.
+        effort: Deterministic seconds of the exact solver; 0 for greedy.
     """
 
     fleet: str
@@ -62,6 +63,7 @@ class Question:
     objective_s: float | None = None
     present: Path | None = None
     switching: Switching | None = None
+    effort: float = 0.0
 
 
 def make_fleet_plan(question: Question, settings: Settings, store: Store | None = None) -> FleetPlan:
@@ -83,7 +85,7 @@ def make_fleet_plan(question: Question, settings: Settings, store: Store | None 
     shapes = _shapes(demand, fleet, given, settings)
     speeds = speeds_of(question.profiles)
     if question.present is None:
-        planned = plan_fleet(demand, fleet, shapes, speeds)
+        planned = plan_fleet(demand, fleet, shapes, speeds, effort=question.effort)
     else:
         present = read_placement(question.present)
         switching = question.switching or Switching()

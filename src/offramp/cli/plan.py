@@ -42,6 +42,10 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--objective", default=None, type=float, help="Seconds a call of the store may take; else the LLM's own."
 )
 @click.option("--profiles", default=None, type=_FILE, help="Measured speeds, as `offramp probe` writes them.")
+@click.option("--solver", type=click.Choice(["greedy", "exact"]), default="greedy", show_default=True)
+@click.option(
+    "--effort", default=20.0, show_default=True, help="With --solver exact: about how many seconds."
+)
 @click.option(
     "--from", "present", default=None, type=_FILE, help="The present placement, to change little of."
 )
@@ -66,6 +70,8 @@ def command(
     demand: Path | None,
     objective: float | None,
     profiles: Path | None,
+    solver: str,
+    effort: float,
     present: Path | None,
     move_cost: float,
     horizon: float,
@@ -81,12 +87,16 @@ def command(
         raise BadInput(
             "--demand, --objective, --profiles, --from and --out plan a fleet; name it with --fleet FILE."
         )
+    if present is not None and solver == "exact":
+        raise BadInput(
+            "--from changes a present placement; --solver exact plans from nothing: give one of them."
+        )
     if fleet is None:
         _one_device(ctx, device, prices, as_json=as_json)
         return
     settings = options.settings_of(ctx, plan__prices=prices)
     switching = Switching(usd_per_start=move_cost, horizon_h=horizon)
-    question = Question(fleet, demand, profiles, objective, present, switching)
+    question = Question(fleet, demand, profiles, objective, present, switching, effort * (solver == "exact"))
     if demand is not None:
         plan = make_fleet_plan(question, settings)
     else:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from offramp.core.placement import Role
 from offramp.plan.choose import Chooser
+from offramp.plan.exact import solve
 from offramp.plan.explain import binding_of, reasons_of
+from offramp.plan.pack import cost_of
 from offramp.plan.placing import ordered, placement_of
 from offramp.plan.sizing import MOST_ENGINES, Part, modelled, size
 from offramp.plan.ways import Finder
@@ -143,7 +145,12 @@ class FleetPlan:
 
 
 def plan_fleet(
-    demand: Demand, fleet: Fleet, shapes: Mapping[str, ModelShape], speeds: Speeds = modelled
+    demand: Demand,
+    fleet: Fleet,
+    shapes: Mapping[str, ModelShape],
+    speeds: Speeds = modelled,
+    *,
+    effort: float = 0.0,
 ) -> FleetPlan:
     """Plan a fleet from nothing.
 
@@ -152,13 +159,21 @@ def plan_fleet(
         fleet: What there is, and what has to be promised.
         shapes: Shape of each base by its name.
         speeds: How fast bases are.
+        effort: Deterministic seconds that an exact solver gets to pack better; 0 leaves it at greedy.
 
     Raises:
+        MissingExtra: An exact solver is asked for and not installed.
         BadInput: The fleet cannot hold the LLM that is to run on it.
         NotFound: A base has no shape.
     """
     chooser = Chooser(demand, fleet, shapes, speeds)
-    return described(chooser, chooser.needed(chooser.best()))
+    packed = chooser.needed(chooser.best())
+    loads = chooser.loads(packed.groups, packed.crowd) if effort else None
+    if not loads:
+        return described(chooser, packed)
+    solved = solve(fleet.stocks, loads, packed.rooms, crowd=packed.crowd, effort=effort)
+    better = replace(packed, rooms=solved.rooms, devices_usd=cost_of(solved.rooms)[0])
+    return replace(described(chooser, better), solver="CP-SAT", gap=solved.gap)
 
 
 def described(
