@@ -14,7 +14,7 @@ if __package__ in {None, ""}:
     # Run as a folder: its modules are imported by their full names, and never shadow others.
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from bench.fleet import closed, days, gpus, packing, promises, reserve, shift
+from bench.fleet import closed, cost, days, gpus, packing, promises, reserve, shift
 
 
 def main() -> int:
@@ -40,6 +40,7 @@ def main() -> int:
         promises.report(given.calls),
         reserve.report(),
         shift.report(),
+        cost.report(),
     ]
     if given.deployments:
         met.append(packing.report(tuple(given.deployments), effort=given.effort))
