@@ -38,7 +38,7 @@ def main() -> int:
         closed.validation(given.requests),
         closed.light(given.requests),
         promises.report(given.calls),
-        reserve.report(),
+        reserve.report(given.traces),
         shift.report(),
         cost.report(),
     ]

@@ -20,13 +20,14 @@ from offramp.core.standing import CallClass
 from offramp.plan.memory import EngineFootprint, adapter_bytes, fixed_bytes, weight_bytes
 from offramp.plan.shape import read_shape
 from offramp.schedule.rules import DEFAULT_CLASSES, Rules
-from offramp.simulate.arrivals import Arrivals, Lengths, poisson
+from offramp.simulate.arrivals import Arrivals, Lengths, poisson, read_rates, read_trace
 from offramp.simulate.policy import Ordered, first_come, strict
 from offramp.simulate.run import Outcome, Stream, simulate
 from offramp.simulate.scheduled import Scheduled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -176,6 +177,30 @@ def overload(rates: tuple[float, float], seed: int) -> list[Stream]:
     return [*small(1.2 * rates[0], seed=seed), llm(1.2 * rates[1], seed=seed)]
 
 
+def traced(folder: Path, rates: tuple[float, float], seed: int) -> list[Stream]:
+    """120 % of the capacity by real arrivals: ServeGen's bursts for small calls, Azure's for the LLM's.
+
+    ServeGen has rates and variations only, so lengths are drawn; Azure's calls keep their own. Both are
+    sped up or thinned to the rates wanted.
+    """
+    start = 86_400.0 + 3600.0 * seed
+    file = folder / "servegen_m-small_rates.csv.gz"
+    whole = read_rates(file, start=start, end=start + SECONDS, lengths=SMALL, seed=seed, scale=0.02)
+    whole = whole.between(0.0, SECONDS)
+    generator = np.random.default_rng(seed)
+    kept = generator.random(len(whole)) < 1.2 * rates[0] * SECONDS / len(whole)
+    owner = generator.integers(len(SPECIALISTS), size=len(whole))
+    streams = []
+    for number, name in enumerate(SPECIALISTS):
+        mine = kept & (owner == number)
+        part = Arrivals(whole.at[mine], whole.prompt[mine], whole.completion[mine])
+        streams.append(Stream(name, part, SMALL_OBJECTIVE_S, name="small"))
+    azure = read_trace(folder / "azure2023_conv.csv.gz").between(600.0 * seed, 600.0 * seed + SECONDS)
+    picked = generator.random(len(azure)) < 1.2 * rates[1] * SECONDS / len(azure)
+    calls = Arrivals(azure.at[picked], azure.prompt[picked], azure.completion[picked])
+    return [*streams, Stream(BASE, calls, LLM_OBJECTIVE_S, rank=1, name="llm", kind=CallClass.LLM)]
+
+
 def row(outcomes: Sequence[Outcome]) -> Row:
     """Put the seeds of one policy together."""
     parts: dict[str, list[NDArray[np.float64]]] = {"small": [], "llm": [], "waited": []}
@@ -257,8 +282,12 @@ def bursts(rate: float, *, seed: int) -> Arrivals:
     return SMALL.draw(np.concatenate(parts), generator)
 
 
-def report() -> bool:
-    """Print the flood and the overload; whether the scheduler with a reserve kept both promises."""
+def report(folder: Path | None = None) -> bool:
+    """Print the flood and the overload; whether the scheduler with a reserve kept both promises.
+
+    Args:
+        folder: Of the traces; without it, only drawn arrivals are run.
+    """
     rates = capacity()
     print(f"\nOne {KIND}, {BASE}: {rates[0]:.1f} small and {rates[1]:.2f} LLM calls a second are 100 %")
     seeds = range(1, SEEDS + 1)
@@ -272,6 +301,14 @@ def report() -> bool:
         table(title, rows)
         found[title] = rows["scheduler, 20 % reserved"]
     flooded, loaded = found.values()
+    if folder is not None:
+        table(
+            "120 % of the capacity, arrivals of ServeGen (small) and Azure 2023 conversation (LLM)",
+            {
+                name: row([run(traced(folder, rates, seed), make()) for seed in seeds])
+                for name, make in POLICIES.items()
+            },
+        )
     kept = float(np.percentile(flooded.waited, 99)) <= rules(0.2).lend_s
     bounded = float(np.percentile(loaded.waited, 99)) <= LLM_OBJECTIVE_S / 2
     in_time = float(np.percentile(loaded.small, 95)) <= SMALL_OBJECTIVE_S

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -383,3 +387,47 @@ async def test_queues_are_in_the_metrics(tmp_path: Path) -> None:
         ):
             assert line in text
         assert len(set(re.findall(r"^# TYPE (offramp_schedule_\w+)", text, re.MULTILINE))) == 13
+
+
+async def test_serve_and_status_take_the_settings(tmp_path: Path) -> None:
+    """The whole process, its settings from the environment."""
+    held = HeldTeacher()
+    held.let_all_go()
+    environ = {**os.environ, "OFFRAMP_SCHEDULE_SLOTS": "10", "OFFRAMP_SCHEDULE_WORKER_SLOTS": "2"}
+    home = ("--home", str(tmp_path))
+    async with Server(held, grace_s=1) as behind:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "offramp", *home, "serve", "--upstream", behind.address.url, "--port", "0", "--json"),
+            stdout=asyncio.subprocess.PIPE,
+            env=environ,
+        )
+        assert process.stdout is not None
+        try:
+            url = json.loads(await asyncio.wait_for(process.stdout.readline(), 120))["url"]
+            async with openai.AsyncOpenAI(base_url=url + "/v1", api_key="sk-1", max_retries=0) as client:
+                await client.chat.completions.create(model="gpt-4o", messages=HELLO)
+            async with openai.AsyncOpenAI(base_url=url, api_key="sk-1") as plain:
+                status: Any = await plain.get("/offramp/status", cast_to=dict[str, Any])
+        finally:
+            process.terminate()
+            await process.wait()
+    llm = status["schedule"]["llm"]
+    assert llm["engines"]["the LLM"]["slots"] == 10
+    assert (llm["classes"]["llm"]["completed"], llm["classes"]["llm"]["kept"]) == (1, 2)
+    assert status["schedule"]["worker"]["engines"]["the worker"]["slots"] == 2
+
+
+def test_status_says_what_is_scheduled(tmp_path: Path) -> None:
+    """In a line, and whole as JSON."""
+    environ = {**os.environ, "OFFRAMP_SCHEDULE_SLOTS": "10", "OFFRAMP_SCHEDULE_RESERVE": "0.3"}
+    app = build(load(environ={}, overrides={"home": tmp_path}))
+    app.store.count()
+    app.close()
+    command = [sys.executable, "-m", "offramp", "--home", str(tmp_path), "status"]
+    told = [
+        subprocess.run([*command, *more], env=environ, capture_output=True, text=True, check=True).stdout
+        for more in ((), ("--json",))
+    ]
+    assert "Scheduled: 10 calls at once at the LLM, 3 of them kept" in told[0]
+    assert json.loads(told[1])["schedule"]["reserve"] == 0.3
