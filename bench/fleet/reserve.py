@@ -301,22 +301,26 @@ def report(folder: Path | None = None) -> bool:
         table(title, rows)
         found[title] = rows["scheduler, 20 % reserved"]
     flooded, loaded = found.values()
-    if folder is not None:
-        table(
-            "120 % of the capacity, arrivals of ServeGen (small) and Azure 2023 conversation (LLM)",
-            {
-                name: row([run(traced(folder, rates, seed), make()) for seed in seeds])
-                for name, make in POLICIES.items()
-            },
-        )
     kept = float(np.percentile(flooded.waited, 99)) <= rules(0.2).lend_s
-    bounded = float(np.percentile(loaded.waited, 99)) <= LLM_OBJECTIVE_S / 2
-    in_time = float(np.percentile(loaded.small, 95)) <= SMALL_OBJECTIVE_S
     print(f"\nLLM calls without any small ones: p99 {alone:.1f} s")
     print(f"{_verdict(kept)}: under the flood, 99 % of LLM calls wait no longer than a loan lasts (2 s)")
-    print(f"{_verdict(in_time)}: at 120 %, small calls' p95 is within their objective")
-    print(f"{_verdict(bounded)}: at 120 %, 99 % of LLM calls wait no longer than half their objective")
-    return all((over_committed(rates[0]), kept, bounded, in_time))
+    met = [kept, _bounded("at 120 %", loaded)]
+    if folder is not None:
+        rows = {
+            name: row([run(traced(folder, rates, seed), make()) for seed in seeds])
+            for name, make in POLICIES.items()
+        }
+        table("120 %, arrivals of ServeGen (small) and Azure 2023 conversation (LLM)", rows)
+        met.append(_bounded("at 120 % of real arrivals", rows["scheduler, 20 % reserved"]))
+    return all((*met, over_committed(rates[0])))
+
+
+def _bounded(when: str, found: Row) -> bool:
+    in_time = float(np.percentile(found.small, 95)) <= SMALL_OBJECTIVE_S
+    bounded = float(np.percentile(found.waited, 99)) <= LLM_OBJECTIVE_S / 2
+    print(f"\n{_verdict(in_time)}: {when}, small calls' p95 is within their objective (5 s)")
+    print(f"{_verdict(bounded)}: {when}, 99 % of LLM calls wait no longer than half their objective (30 s)")
+    return in_time and bounded
 
 
 def _verdict(met: bool) -> str:  # noqa: FBT001 - a verdict is one
