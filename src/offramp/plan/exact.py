@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from scipy.optimize import linprog
+
 from offramp.core.errors import BadInput, MissingExtra
 from offramp.plan.pack import Item, Room, cost_of
 from offramp.plan.sizing import MOST_ENGINES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from offramp.plan.fleet import Stock
     from offramp.plan.pack import Load
@@ -80,11 +85,60 @@ def solve(
         problem.add(number, loads[number])
     problem.finish()
     problem.hint([room for room in greedy if room not in kept])
-    rooms, bound = problem.solve(effort)
+    rooms, proven = problem.solve(effort)
+    bound = max(proven, relaxed(stocks, [loads[number] for number in free], crowd))
     base = cost_of(kept)[0]
     if rooms is None or cost_of([*kept, *rooms]) >= cost_of(greedy):
         return Solved(tuple(greedy), min(base + bound, cost_of(greedy)[0]))
     return Solved((*kept, *rooms), base + bound)
+
+
+def relaxed(stocks: Sequence[Stock], loads: Sequence[Load], crowd: float) -> float:
+    """Return USD an hour that no packing is cheaper than, by the linear program of whole resources.
+
+    Groups and devices may be divided at will: only the sums of memory, shares, duties and engines count.
+    Where the solver has no time to prove anything, as with hundreds of groups, this is the better bound.
+    """
+    prices = [stock.device.price_per_hour for stock in stocks]
+    columns = [(number, way) for number, load in enumerate(loads) for way in load.ways]
+    kinds = {stock.device.name: place for place, stock in enumerate(stocks)}
+    rows: list[NDArray[np.float64]] = []
+    for place, stock in enumerate(stocks):
+        for taken in (*_resources(stock, crowd), _one_of_most):
+            row = np.zeros(len(columns) + len(stocks))
+            for column, (_, way) in enumerate(columns):
+                if kinds[way.kind] == place:
+                    row[column] = way.replicas * (1.0 if way.alone else taken(way))
+            row[len(columns) + place] = -1.0
+            rows.append(row)
+    whole = np.zeros((len(loads), len(columns) + len(stocks)))
+    for column, (number, _) in enumerate(columns):
+        whole[number, column] = 1.0
+    counts = [(0.0, stock.count) for stock in stocks]
+    found = linprog(
+        [0.0] * len(columns) + prices,
+        A_ub=np.array(rows),
+        b_ub=np.zeros(len(rows)),
+        A_eq=whole,
+        b_eq=np.ones(len(loads)),
+        bounds=[(0.0, 1.0)] * len(columns) + counts,
+        method="highs",
+    )
+    return float(found.fun) if found.status == 0 else 0.0
+
+
+def _one_of_most(_: Way) -> float:
+    return 1.0 / MOST_ENGINES
+
+
+def _resources(stock: Stock, crowd: float) -> list[Callable[[Way], float]]:
+    """Return what an engine takes of each resource of a device, as shares."""
+    found: list[Callable[[Way], float]] = [lambda way: way.memory / stock.memory]
+    if stock.sharing.shares:
+        found.append(lambda way: way.share)
+    if not stock.sharing.bandwidth:
+        found.append(lambda way: way.sized.duty / crowd)
+    return found
 
 
 def _ortools() -> Any:
@@ -171,7 +225,7 @@ class _Problem:
         for (kind, device), engines in self._load.items():
             opened = self._opened[kind][device]
             stock = self._stocks[kind]
-            for taken in self._resources(stock):
+            for taken in _resources(stock, self._crowd):
                 self._model.add(
                     sum(math.ceil(_PARTS * taken(way) - 1e-6) * placed for way, placed in engines)
                     <= (_PARTS + MOST_ENGINES) * opened
@@ -247,12 +301,3 @@ class _Problem:
                 room.items.append(Item(number, replicas[number], way))
                 replicas[number] += 1
         return [*alone, *rooms.values()]
-
-    def _resources(self, stock: Stock) -> list[Any]:
-        """Return what an engine takes of each resource of a device, as shares."""
-        found = [lambda way: way.memory / stock.memory]
-        if stock.sharing.shares:
-            found.append(lambda way: way.share)
-        if not stock.sharing.bandwidth:
-            found.append(lambda way: way.sized.duty / self._crowd)
-        return found

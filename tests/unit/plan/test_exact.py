@@ -9,7 +9,7 @@ from tests.unit.plan.fleets import SHAPES, group, member, shape, stocks, task
 
 from offramp.core.errors import BadInput, MissingExtra
 from offramp.plan.demand import Demand
-from offramp.plan.exact import solve
+from offramp.plan.exact import relaxed, solve
 from offramp.plan.fleet import Fleet, OwnLlm, Sharing, Stock
 from offramp.plan.fleet_plan import plan_fleet
 from offramp.plan.pack import Item, Load, Packer, Room, cost_of
@@ -120,3 +120,9 @@ def test_without_or_tools_it_says_what_to_install(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "ortools.sat.python", None)
     with pytest.raises(MissingExtra, match=r"offramp\[plan\]"):
         plan_fleet(Demand((task(usd=0.5),)), Fleet(STOCKS), SHAPES, effort=1.0)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_relaxed_bound_is_below_the_cheapest(seed: int) -> None:
+    groups = loads(3, seed)
+    assert 0.0 < relaxed(STOCKS, groups, CROWD) <= cheapest(groups) + 1e-9
