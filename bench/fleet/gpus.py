@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from bench.fleet import planned
 from bench.fleet.worlds import DEVICES, KIND, OBJECTIVE_SHARE, SHAPE, Load, own_gpus, run, shared, slices
 
 from offramp.plan.compute import request_time
@@ -81,8 +82,9 @@ def _replicas(name: str, gpus: int) -> Placement:
 def report(folder: Path, *, specialists: int, seconds: float, loads: tuple[float, ...]) -> bool:
     """Print GPUs by trace and load; whether sharing needs at most half of one model per GPU everywhere."""
     print(f"\nGPUs ({KIND}, {SHAPE.name}) for 99 % within objective, {specialists} specialists\n")
-    print("| trace | load | requests/s | one model per GPU | equal slices (4) | shared base | ratio |")
-    print("|---|---|---|---|---|---|---|")
+    heads = "one model per GPU | equal slices (4) | shared base | ratio | planned | worst task within"
+    print(f"| trace | load | requests/s | {heads} |")
+    print("|---|---|---|---|---|---|---|---|---|")
     met = True
     for name in ("azure2023_conv", "azure2023_code"):
         trace = read_trace(folder / f"{name}.csv.gz").between(0.0, seconds)
@@ -90,7 +92,9 @@ def report(folder: Path, *, specialists: int, seconds: float, loads: tuple[float
             part = split(trace.faster(factor), specialists, seed=1)
             own, sliced, together = least_own(part), least_slices(part, 4), least_shared(part)
             rate = len(trace) / seconds * factor
+            fleet = planned.plan(part, seconds / factor)
             counts = f"{own} | {sliced} | {together} | {own / together:.1f}"
+            counts += f" | {len(fleet.devices)} | {run(fleet, part).within:.1%}"
             print(f"| {name} | x{factor:g} | {rate:.1f} | {counts} |", flush=True)
             met &= own >= 2 * together
     print(f"\n{'PASS' if met else 'FAIL'}: at most half the GPUs of one model per GPU, in every row")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from offramp.app.money import COMPLETION_TOKENS, PROMPT_TOKENS, known_prices, rank_of
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from offramp.config import Settings
     from offramp.core.json import JsonObject
+    from offramp.plan.prices import Prices
+    from offramp.plan.traffic import Traffic
     from offramp.storage.port import Store
 
 UNMEASURED_S = 10.0
@@ -50,9 +53,10 @@ def demand_of(
         )
     prices, unpriced = known_prices(totals, settings)
     usd = {task.task: call_price(totals, task, prices) for task in totals.tasks}
+    cheaper = _cheaper_usd(totals, prices, settings.train.cheaper)
     choices, beside = _choices(store, settings)
     tasks = tuple(
-        _task(task, facts, choices.get(task, ()), usd.get(task, 0.0), objective_s)
+        _task(task, facts, choices.get(task, ()), (usd.get(task, 0.0), cheaper.get(task, 0.0)), objective_s)
         for task, facts in sorted(measured["tasks"].items())
     )
     notes = [f"no price is known for {', '.join(unpriced)}: its calls count as free"] if unpriced else []
@@ -62,7 +66,11 @@ def demand_of(
 
 
 def _task(
-    task: str, facts: JsonObject, choices: tuple[Choice, ...], usd: float, objective_s: float | None
+    task: str,
+    facts: JsonObject,
+    choices: tuple[Choice, ...],
+    usd: tuple[float, float],
+    objective_s: float | None,
 ) -> TaskDemand:
     return TaskDemand(
         task=task or "(no task)",
@@ -71,8 +79,19 @@ def _task(
         objective_s=objective_s or facts["teacher_s"] or UNMEASURED_S,
         choices=choices,
         burst=facts["burst"],
-        llm_usd=usd,
+        llm_usd=usd[0],
+        cheaper_usd=usd[1],
     )
+
+
+def _cheaper_usd(totals: Traffic, prices: Prices, model: str) -> dict[str, float]:
+    """USD of a task's mean call on a cheaper model; nothing where none is named or its price is unknown."""
+    try:
+        prices.price(model)
+    except NotFound:
+        return {}
+    alike = replace(totals, model=model, tasks=tuple(replace(task, model=model) for task in totals.tasks))
+    return {task.task: call_price(alike, task, prices) for task in alike.tasks}
 
 
 def _choices(store: Store, settings: Settings) -> tuple[dict[str, tuple[Choice, ...]], int]:

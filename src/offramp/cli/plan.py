@@ -18,6 +18,7 @@ from offramp.plan.devices import load_devices
 from offramp.plan.picture import draw
 from offramp.plan.replan import Switching
 from offramp.plan.words import percent, usd
+from offramp.plan.worth import sentence
 
 if TYPE_CHECKING:
     from offramp.plan.fleet_plan import FleetPlan
@@ -206,6 +207,8 @@ def _money(plan: FleetPlan) -> None:
         f"{usd(plan.devices_usd)} an hour for {len(plan.placement.devices)} devices ({plan.solver}{gap}), "
         f"{usd(plan.llm_usd)} for a provider's LLM; everything there: {usd(plan.llm_only_usd)}"
     )
+    for row in plan.break_even:
+        click.echo(f"  {sentence(row)}")
     click.echo(
         f"KV demand exceeds its budget with probability {plan.placement.overflow:.2g} per device at most; "
         f"engines of their own would need {plan.oversubscription:.1f} times the KV cache"

@@ -95,6 +95,7 @@ class TaskDemand:
         choices: Who could answer; none leaves the task with the LLM.
         burst: Variance over mean of the arrivals within a window, at least 1 (Poisson).
         llm_usd: USD of one call on the LLM that answers today.
+        cheaper_usd: USD of one call on a cheaper model to compare with; 0 where none is known.
     """
 
     task: str
@@ -104,14 +105,21 @@ class TaskDemand:
     choices: tuple[Choice, ...] = ()
     burst: float = 1.0
     llm_usd: float = 0.0
+    cheaper_usd: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.task or not self.rates or not self.lengths:
             raise BadInput(f"Demand of task {self.task!r} needs a task, rates and lengths.")
-        if min(self.rates) < 0 or self.objective_s <= 0 or self.burst < 1 or self.llm_usd < 0:
+        if (
+            min(self.rates) < 0
+            or self.objective_s <= 0
+            or self.burst < 1
+            or min(self.llm_usd, self.cheaper_usd) < 0
+        ):
             raise BadInput(
                 f"Demand of task {self.task!r} has a lowest rate of {min(self.rates):g}, an objective of "
-                f"{self.objective_s:g} s, a burst of {self.burst:g} and {self.llm_usd:g} USD per call; "
+                f"{self.objective_s:g} s, a burst of {self.burst:g}, {self.llm_usd:g} and "
+                f"{self.cheaper_usd:g} USD per call; "
                 "allowed are 0 or more, above 0, 1 or more, 0 or more."
             )
         names = [choice.specialist for choice in self.choices]
@@ -236,6 +244,7 @@ def _task_row(task: TaskDemand) -> JsonObject:
         "objective_s": task.objective_s,
         "burst": task.burst,
         "llm_usd": task.llm_usd,
+        "cheaper_usd": task.cheaper_usd,
         "choices": [
             {
                 "specialist": one.specialist,

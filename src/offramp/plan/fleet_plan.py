@@ -13,6 +13,7 @@ from offramp.plan.pack import cost_of
 from offramp.plan.placing import ordered, placement_of
 from offramp.plan.sizing import MOST_ENGINES, Part, modelled, size
 from offramp.plan.ways import Finder
+from offramp.plan.worth import break_even
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from offramp.plan.shape import ModelShape
     from offramp.plan.sizing import Sized, Speeds
     from offramp.plan.ways import Way
+    from offramp.plan.worth import FleetBreakEven
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class FleetPlan:
         solver: What packed it.
         gap: How far it may be from the cheapest packing, as a share of the price; None where nobody knows.
         moves: What has to be started and ended, where there was a present placement.
+        break_even: What it saves at shares of what it carries.
     """
 
     placement: Placement
@@ -138,10 +141,12 @@ class FleetPlan:
     solver: str = "greedy"
     gap: float | None = None
     moves: tuple[Move, ...] = ()
+    break_even: tuple[FleetBreakEven, ...] = ()
 
     def to_dict(self) -> JsonObject:
         """As JSON; ``placement`` is a file that `read_placement` reads."""
-        return {**asdict(self), "placement": self.placement.to_dict()}
+        rows = [{**asdict(row), "verdict": row.verdict} for row in self.break_even]
+        return {**asdict(self), "placement": self.placement.to_dict(), "break_even": rows}
 
 
 def plan_fleet(
@@ -205,6 +210,7 @@ def described(
         llm_only_usd=sum(one.llm_usd_per_hour(None) for one in demand.tasks),
         oversubscription=_oversubscription(chooser, whole),
         windows=demand.windows,
+        break_even=break_even(demand, packed.picked, packed.devices_usd, own_llm=not priced),
     )
 
 

@@ -105,3 +105,10 @@ def test_a_store_is_planned_for(store: MemoryStore, settings: Settings, tmp_path
 def test_an_empty_store_says_what_to_do(settings: Settings) -> None:
     with pytest.raises(NotFound, match="offramp tasks"):
         demand_of(MemoryStore(), settings)
+
+
+def test_a_cheaper_model_with_a_price_is_compared_with(store: MemoryStore, settings: Settings) -> None:
+    named = replace(settings, train=replace(settings.train, cheaper="gpt-4.1-nano"))
+    tasks = demand_of(store, named)[0].tasks
+    assert all(0 < task.cheaper_usd < task.llm_usd for task in tasks)
+    assert all(task.cheaper_usd == 0 for task in demand_of(store, settings)[0].tasks)
