@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import openai
 import orjson
 import pytest
 from tests.flow.gateway.world import eventually
-from tests.unit.enforce.hosts import first_of_run
+from tests.unit.enforce.hosts import Host, engine, first_of_run, until
 
 from offramp.app import build
 from offramp.app.queues import classes_of_keys
@@ -36,6 +37,7 @@ from offramp.enforce.options import Options
 from offramp.enforce.state import State, Wanted
 from offramp.gateway import Gateway
 from offramp.gateway.standings import Standings
+from offramp.record.exchange import Exchange
 from offramp.testing.scripted_teacher import says
 from offramp.upstream.asgi import read_body
 from offramp.upstream.serving import Server
@@ -122,6 +124,7 @@ class Site:
     backstage: Backstage
     url: str
     client: openai.AsyncOpenAI
+    taken: list[Exchange]
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
 
     def ask(self, model: str = "gpt-4o", *, key: str = "sk-1", **fields: Any) -> asyncio.Task[Any]:
@@ -145,7 +148,7 @@ class Site:
 @contextlib.asynccontextmanager
 async def site(tmp_path: Path, *, poll_s: float = 1.0, **schedule: Any) -> AsyncIterator[Site]:
     """Serve as ``offramp serve`` does, with the given settings of its queues."""
-    teacher = HeldTeacher()
+    teacher, taken = HeldTeacher(), list[Exchange]()
     async with contextlib.AsyncExitStack() as stack:
         behind = await stack.enter_async_context(Server(teacher, grace_s=1))
         overrides = {f"schedule.{name}": value for name, value in schedule.items()}
@@ -165,6 +168,7 @@ async def site(tmp_path: Path, *, poll_s: float = 1.0, **schedule: Any) -> Async
             backstage.upstream,
             guard=Keys(),
             status=backstage.status,
+            tap=taken.append,
             queue=backstage.queue,
             engines=backstage.engines,
             standings=Standings(keys=classes_of_keys(settings.schedule)),
@@ -175,7 +179,7 @@ async def site(tmp_path: Path, *, poll_s: float = 1.0, **schedule: Any) -> Async
             base_url=front.address.url + "/v1", api_key="sk-1", max_retries=0, timeout=60
         )
         await stack.enter_async_context(client)
-        made = Site(teacher, backstage, front.address.url, client)
+        made = Site(teacher, backstage, front.address.url, client, taken)
         try:
             yield made
         finally:
@@ -332,6 +336,7 @@ async def test_local_engines_answer_for_the_models_that_they_serve(tmp_path: Pat
             assert (await large).choices[0].message.content == "from gpt-4o"
             raw = await made.client.chat.completions.with_raw_response.create(model="qwen.1", messages=HELLO)
             assert raw.headers["x-offramp-engine"] == "qwen.1"
+            assert [call.trainable for call in made.taken].count(False) == len(made.taken) - 1
             assert not any("sk-" in key for key in (*one.keys, *two.keys))
 
 
@@ -431,3 +436,27 @@ def test_status_says_what_is_scheduled(tmp_path: Path) -> None:
     ]
     assert "Scheduled: 10 calls at once at the LLM, 3 of them kept" in told[0]
     assert json.loads(told[1])["schedule"]["reserve"] == 0.3
+
+
+async def test_engines_under_supervision_lose_no_call_when_one_is_killed(tmp_path: Path) -> None:
+    """Placement, supervisor and gateway together: real processes, one of them killed between calls."""
+    host = Host(tmp_path, home=tmp_path / "enforce")
+    wanted = host.wanted(engine("qwen.0", "triage"), engine("qwen.1", "triage", device=1))
+    try:
+        async with host.applied(wanted), site(tmp_path, engines=True) as made:
+
+            async def ask() -> int:
+                pieces = await made.client.completions.create(
+                    model="triage", prompt="lights", max_tokens=3, stream=True
+                )
+                return len([piece async for piece in pieces if piece.choices])
+
+            assert await asyncio.gather(*(ask() for _ in range(8))) == [3] * 8
+            first = host.state.records()["qwen.0"].pid
+            os.kill(first, signal.SIGKILL)
+            await until(lambda: host.state.records()["qwen.0"].pid != first)
+            assert await asyncio.gather(*(ask() for _ in range(8))) == [3] * 8
+            engines = made.backstage.status()["schedule"]["engines"]["engines"]
+            assert [facts["in_use"] for facts in engines.values()] == [0, 0]
+    finally:
+        host.clean()

@@ -38,12 +38,16 @@ class Place:
         turn: The slot.
         upstream: The way to the engine.
         model: What the engine calls the model; None where it is called as it was asked for.
+        small: Whether the model is a small one: what it says is no teacher's answer.
         dispatcher: Told when the engine is lost.
     """
 
-    __slots__ = ("_dispatcher", "_turn", "model", "upstream")
+    __slots__ = ("_dispatcher", "_turn", "model", "small", "upstream")
 
-    def __init__(self, turn: Turn, upstream: Upstream, model: str | None, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self, turn: Turn, upstream: Upstream, model: str | None, dispatcher: Dispatcher, *, small: bool
+    ) -> None:
+        self.small = small
         self._turn = turn
         self._dispatcher = dispatcher
         self.upstream = upstream
@@ -83,6 +87,7 @@ class Engines:
         self._queue = Queue(Dispatcher((), rules_of(settings)), objectives_of(settings))
         self._models: frozenset[str] = frozenset()
         self._adapters: frozenset[str] = frozenset()
+        self._small: frozenset[str] = frozenset()
         self._ways: dict[str, Upstream] = {}
         self._urls: dict[str, str] = {}
         self._left: list[Upstream] = []
@@ -98,8 +103,14 @@ class Engines:
             Busy: There is no room, or no time.
         """
         turn = await self._queue.enter(standing)
-        own = standing.model if standing.model in self._adapters else None
-        return Place(turn, self._ways[turn.engine], None if own else turn.engine, self._queue.dispatcher)
+        model = standing.model
+        return Place(
+            turn,
+            self._ways[turn.engine],
+            None if model in self._adapters else turn.engine,
+            self._queue.dispatcher,
+            small=model in self._small,
+        )
 
     def reload(self) -> None:
         """Take what is wanted now.
@@ -132,7 +143,8 @@ class Engines:
         names |= {adapter.specialist for engine in small for adapter in engine.adapters}
         self._adapters = frozenset[str]().union(*(spec.adapters for spec in specs))
         self._models = self._adapters.union(*(spec.models for spec in specs))
-        self._queue.know(frozenset(names), self._models)
+        self._small = frozenset(names)
+        self._queue.know(self._small, self._models)
         self._queue.dispatcher.change(specs)
         log.info("Local engines: %s", ", ".join(spec.name for spec in specs) or "none")
 

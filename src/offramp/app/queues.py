@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from offramp.app.dispatch import Dispatcher
-from offramp.core.errors import BadSetting
+from offramp.core.errors import BadInput, BadSetting
 from offramp.core.standing import CallClass
 from offramp.schedule.rules import ANYTHING, ClassRule, EngineSpec, Rules
 
@@ -37,7 +37,7 @@ def rules_of(settings: ScheduleSettings) -> Rules:
     """Make the rules of the settings.
 
     Raises:
-        BadInput: They promise more than there is.
+        BadSetting: They promise more than there is.
     """
     weights = {
         CallClass.INTERACTIVE: settings.interactive,
@@ -45,18 +45,21 @@ def rules_of(settings: ScheduleSettings) -> Rules:
         CallClass.LLM: settings.llm,
         CallClass.BATCH: settings.batch,
     }
-    return Rules(
-        {
-            kind: ClassRule(
-                weight,
-                reserve=settings.reserve if kind is CallClass.LLM else 0.0,
-                queue=settings.queue,
-                strict=kind is CallClass.INTERACTIVE,
-            )
-            for kind, weight in weights.items()
-        },
-        lend_s=settings.lend_s,
-    )
+    classes = {
+        kind: ClassRule(
+            weight,
+            reserve=settings.reserve if kind is CallClass.LLM else 0.0,
+            queue=settings.queue,
+            strict=kind is CallClass.INTERACTIVE,
+        )
+        for kind, weight in weights.items()
+    }
+    try:
+        return Rules(classes, lend_s=settings.lend_s)
+    except BadInput as error:
+        raise BadSetting(
+            error.message, hint="Mend schedule.interactive, .tool, .llm, .batch or .reserve."
+        ) from error
 
 
 def objectives_of(settings: ScheduleSettings) -> dict[CallClass, float]:

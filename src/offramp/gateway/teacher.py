@@ -113,6 +113,9 @@ class Teacher:
             place = await engines.enter(standing)
             if place.model is not None:
                 course.body = splice_model(course.asked.body, place.model)
+            if place.small:
+                # A small model's answers must not be what its successor learns from.
+                course.caller.trainable = False
             fields = [*extra, (b"x-offramp-engine", place.engine.encode("ascii", "replace"))]
             try:
                 await self._ask(place.upstream, course, reply, fields, again=left > 0)

@@ -18,7 +18,7 @@ from offramp.app.queues import (
 from offramp.config import ScheduleSettings
 from offramp.core.call import Answer
 from offramp.core.decision import Proposal
-from offramp.core.errors import BadInput, BadSetting, Busy, EngineError
+from offramp.core.errors import BadSetting, Busy, EngineError
 from offramp.core.standing import CallClass, Standing
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def test_what_is_scheduled_is_told_in_a_line() -> None:
 
 def test_settings_that_promise_too_much_or_name_no_class_are_refused() -> None:
     """Weights above one in all, an unknown class, an entry that is none."""
-    with pytest.raises(BadInput, match="sum up"):
+    with pytest.raises(BadSetting, match=r"sum up .* Mend schedule.interactive"):
         rules_of(ScheduleSettings(interactive=0.9))
     with pytest.raises(BadSetting, match="allowed: interactive, tool, llm, batch"):
         class_named("urgent")
