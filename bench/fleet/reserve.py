@@ -9,6 +9,7 @@ percentiles of those calls that were answered.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,9 @@ from offramp.core.standing import CallClass
 from offramp.plan.memory import EngineFootprint, adapter_bytes, fixed_bytes, weight_bytes
 from offramp.plan.shape import read_shape
 from offramp.schedule.rules import DEFAULT_CLASSES, Rules
-from offramp.simulate.arrivals import Arrivals, Lengths, poisson, read_rates, read_trace
+from offramp.simulate.arrivals import Arrivals, Lengths, poisson, read_trace
 from offramp.simulate.policy import Ordered, first_come, strict
+from offramp.simulate.rates import read_rates
 from offramp.simulate.run import Outcome, Stream, simulate
 from offramp.simulate.scheduled import Scheduled
 
@@ -184,9 +186,16 @@ def traced(folder: Path, rates: tuple[float, float], seed: int) -> list[Stream]:
     sped up or thinned to the rates wanted.
     """
     start = 86_400.0 + 3600.0 * seed
-    file = folder / "servegen_m-small_rates.csv.gz"
-    whole = read_rates(file, start=start, end=start + SECONDS, lengths=SMALL, seed=seed, scale=0.02)
-    whole = whole.between(0.0, SECONDS)
+    served = _rates(folder / "servegen_m-small_rates.csv.gz").scaled(0.02)
+    clients = range(len(served.clients))
+    parts = [served.draw(client, start, start + SECONDS, SMALL, seed=seed) for client in clients]
+    at = np.concatenate([part.at for part in parts])
+    order = np.argsort(at, kind="stable")
+    whole = Arrivals(
+        at[order],
+        np.concatenate([part.prompt for part in parts])[order],
+        np.concatenate([part.completion for part in parts])[order],
+    )
     generator = np.random.default_rng(seed)
     kept = generator.random(len(whole)) < 1.2 * rates[0] * SECONDS / len(whole)
     owner = generator.integers(len(SPECIALISTS), size=len(whole))
@@ -199,6 +208,9 @@ def traced(folder: Path, rates: tuple[float, float], seed: int) -> list[Stream]:
     picked = generator.random(len(azure)) < 1.2 * rates[1] * SECONDS / len(azure)
     calls = Arrivals(azure.at[picked], azure.prompt[picked], azure.completion[picked])
     return [*streams, Stream(BASE, calls, LLM_OBJECTIVE_S, rank=1, name="llm", kind=CallClass.LLM)]
+
+
+_rates = cache(read_rates)
 
 
 def row(outcomes: Sequence[Outcome]) -> Row:
@@ -215,9 +227,9 @@ def row(outcomes: Sequence[Outcome]) -> Row:
         refused += int((~large & ~answered).sum())
         within += int((took[~large & answered] <= SMALL_OBJECTIVE_S).sum())
         lost += int((large & ~answered).sum())
-    joined = {name: np.concatenate(values) for name, values in parts.items()}
+    together = {name: np.concatenate(values) for name, values in parts.items()}
     asked = max(asked, 1)
-    return Row(joined["small"], refused / asked, within / asked, joined["llm"], joined["waited"], lost)
+    return Row(together["small"], refused / asked, within / asked, together["llm"], together["waited"], lost)
 
 
 def table(title: str, rows: Mapping[str, Row]) -> None:

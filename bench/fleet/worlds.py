@@ -74,7 +74,7 @@ def shared(names: list[str], gpus: int) -> Placement:
 
 def own_gpus(counts: dict[str, int]) -> Placement:
     """Every specialist has GPUs of its own, its adapter merged into the base (no adapter's cost)."""
-    engines = []
+    engines: list[PlacedEngine] = []
     for name, count in counts.items():
         for replica in range(count):
             engines.append(

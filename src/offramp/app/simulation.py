@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offramp.app.models import shape_named
+from offramp.app.queues import rules_of
 from offramp.core.errors import BadInput
 from offramp.core.placement import Role
 from offramp.core.standing import CallClass
@@ -16,6 +17,7 @@ from offramp.simulate.arrivals import read_trace
 from offramp.simulate.policy import POLICIES
 from offramp.simulate.results import summarise
 from offramp.simulate.run import Stream, simulate
+from offramp.simulate.scheduled import Scheduled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +62,6 @@ def run_placement(path: Path, streams: Sequence[Stream], policy: str, settings: 
     """
     placement = read_placement(path)
     shapes = {base: shape_named(base, settings) for base in sorted({one.base for one in placement.engines})}
-    outcome = simulate(
-        placement, classed(streams, placement), POLICIES[policy](), shapes=shapes, devices=load_devices()
-    )
+    chosen = Scheduled(rules_of(settings.schedule)) if policy == "schedule" else POLICIES[policy]()
+    outcome = simulate(placement, classed(streams, placement), chosen, shapes=shapes, devices=load_devices())
     return summarise(outcome, placement)

@@ -184,7 +184,8 @@ class Scheduler:
             id: The request's.
             now: The time.
             device_s: What it cost; as much more or less as it took longer or shorter where not given.
-            tokens: What its tenant is to be charged; as predicted where not given.
+            tokens: What its tenant is to be charged; as predicted where not given, and as much more or less
+                as it took longer or shorter than calls of its class and model do.
 
         Raises:
             BadInput: No engine has a request of that id.
@@ -194,6 +195,8 @@ class Scheduler:
             raise BadInput(f"No engine has a request {id!r}: it ended, waits, or was never offered.")
         took = now - entry.at
         ratio = took / entry.request.service_s if entry.request.service_s > 0.0 else 1.0
+        if tokens is None and entry.service_s > 0.0:
+            tokens = entry.request.tokens * took / entry.service_s
         entry.line.learn(ratio)
         cost = entry.request.device_s * ratio if device_s is None else device_s
         if tokens is not None:

@@ -164,7 +164,7 @@ class Line:
     """Requests of one class for one model.
 
     It knows how long its calls take against what was predicted: mean and deviation by the estimator of
-    RFC 6298, whose margin is four deviations.
+    RFC 6298, whose margin is four deviations, and whose first sample is its first mean.
 
     Args:
         kind: The class.
@@ -174,10 +174,11 @@ class Line:
         waiting: How many requests wait.
         ratio: Mean of real over predicted seconds.
         deviation: Mean deviation from it.
+        learned: Whether any of its calls has ended.
         engines: Numbers of the engines that serve the model.
     """
 
-    __slots__ = ("_heads", "_queues", "deviation", "engines", "kind", "model", "ratio", "waiting")
+    __slots__ = ("_heads", "_queues", "deviation", "engines", "kind", "learned", "model", "ratio", "waiting")
 
     def __init__(self, kind: CallClass, model: str, engines: tuple[int, ...]) -> None:
         self.kind = kind
@@ -186,13 +187,15 @@ class Line:
         self.waiting = 0
         self.ratio = 1.0
         self.deviation = 0.0
+        self.learned = False
         self._queues: dict[str, _Queue] = {}
         self._heads: list[tuple[int, float, int, int, _Queue]] = []
 
     def learn(self, ratio: float) -> None:
         """Take in how long a call took, as a multiple of what was predicted."""
         self.deviation += 0.25 * (abs(ratio - self.ratio) - self.deviation)
-        self.ratio += 0.125 * (ratio - self.ratio)
+        self.ratio += (0.125 if self.learned else 1.0) * (ratio - self.ratio)
+        self.learned = True
 
     def push(self, entry: Entry) -> bool:
         """Take a request in; returns whether engines have to be told: it is the first, or goes before it."""
