@@ -298,6 +298,6 @@ class _Problem:
             if solver.value(placed):
                 way = self._ways[number, position]
                 room = rooms.setdefault((way.kind, device), Room(self._stocks[way.kind], self._crowd))
-                room.items.append(Item(number, replicas[number], way))
+                room.put(Item(number, replicas[number], way))
                 replicas[number] += 1
         return [*alone, *rooms.values()]

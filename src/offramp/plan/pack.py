@@ -10,6 +10,8 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from offramp.plan.mig import placed
 from offramp.plan.sizing import MOST_ENGINES
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 _TOLERANCE = 1e-9
 _PASSES = 4
+_SHAKES = 300
+_SEED = 20260
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +62,24 @@ class Room:
     fixed: bool = False
     name: int | None = None
 
-    @property
-    def memory(self) -> int:
-        """Bytes taken."""
-        return sum(item.way.memory for item in self.items)
+    memory: int = field(default=0, init=False)
+    """Bytes taken."""
+    share: float = field(default=0.0, init=False)
+    """Share of the compute taken."""
+    duty: float = field(default=0.0, init=False)
+    """Duties of its engines, summed."""
 
-    @property
-    def share(self) -> float:
-        """Share of the compute taken."""
-        return sum(item.way.share for item in self.items)
+    def __post_init__(self) -> None:
+        items, self.items = self.items, []
+        for item in items:
+            self.put(item)
 
-    @property
-    def duty(self) -> float:
-        """Duties of its engines, summed."""
-        return sum(item.way.sized.duty for item in self.items)
+    def put(self, item: Item) -> None:
+        """Put one more engine in; whether it fits is the caller's question."""
+        self.items.append(item)
+        self.memory += item.way.memory
+        self.share += item.way.share
+        self.duty += item.way.sized.duty
 
     @property
     def fill(self) -> float:
@@ -104,6 +112,19 @@ class Room:
             names = tuple(sorted((*(item.way.profile for item in self.items), way.profile)))
             return placed(self.stock.device.name, names) is not None
         return self.fill_with(way) <= 1.0 + _TOLERANCE
+
+    def left_with(self, way: Way) -> float:
+        """Return how much would be left with one more, as the sum of the squares over the resources.
+
+        The fullest resource alone says little where engines differ in what they need (Panigrahy et al.,
+        "Heuristics for vector bin packing", 2011).
+        """
+        parts = (
+            (self.memory + way.memory) / self.stock.memory,
+            self.share + way.share if self.stock.sharing.shares else 1.0,
+            1.0 if self.stock.sharing.bandwidth else (self.duty + way.sized.duty) / self.crowd,
+        )
+        return sum((1.0 - part) ** 2 for part in parts)
 
     def _fill(self, memory: float, share: float, duty: float) -> float:
         compute = share if self.stock.sharing.shares else 0.0
@@ -151,7 +172,32 @@ class Packer:
             packed = self.once(loads, rooms, order=order, rule=rule)
             if packed is not None:
                 found.append(self.improved(loads, packed))
-        return min(found, key=cost_of, default=None)
+        best = min(found, key=cost_of, default=None)
+        return None if best is None else self.shaken(loads, best)
+
+    def shaken(self, loads: Sequence[Load], rooms: list[Room]) -> list[Room]:
+        """Take a few devices out, pack their engines again, and keep what is not dearer (ruin and recreate).
+
+        Draws are seeded, so that the same input gives the same packing.
+        """
+        generator = np.random.default_rng(_SEED)
+        for _ in range(min(_SHAKES, 25 * (len(rooms) - 1))):
+            free = [position for position, room in enumerate(rooms) if not room.fixed]
+            taken = generator.permutation(free)[: int(generator.integers(2, 6))]
+            moved = {item.group for position in taken for item in rooms[position].items}
+            if moved & _held(rooms):
+                continue
+            order, rule = generator.choice(list(_ORDERS)), generator.choice(list(_RULES))
+            rest = self._without(rooms, moved)
+            # An empty device of some kind to fill first: other kinds are seldom the cheapest for one engine.
+            stock = self.stocks[int(generator.integers(len(self.stocks)))]
+            there = sum(room.stock is stock for room in rest)
+            if generator.integers(2) and (stock.count is None or there < stock.count):
+                rest.append(Room(stock, self.crowd))
+            packed = self.once(loads, rest, order=order, rule=rule, only=moved)
+            if packed is not None and cost_of(packed)[:1] <= cost_of(rooms)[:1]:
+                rooms = packed
+        return rooms
 
     def once(
         self,
@@ -198,24 +244,27 @@ class Packer:
         now = cost_of(rooms)
         for emptied in sorted(range(len(rooms)), key=lambda one: (rooms[one].fill, one)):
             moved = {item.group for item in rooms[emptied].items}
-            held = {number for room in rooms if room.fixed for number in (item.group for item in room.items)}
-            if rooms[emptied].fixed or moved & held:
+            if rooms[emptied].fixed or moved & _held(rooms):
                 continue
-            rest = [
-                Room(
-                    room.stock,
-                    self.crowd,
-                    [item for item in room.items if item.group not in moved],
-                    room.fixed,
-                    room.name,
-                )
-                for room in rooms
-            ]
-            tried = [room for room in rest if room.items]
+            tried = self._without(rooms, moved)
             for rule in _RULES:
                 packed = self.once(loads, tried, rule=rule, only=moved)
                 if packed is not None and cost_of(packed) < now:
                     yield packed
+
+    def _without(self, rooms: Sequence[Room], moved: set[int]) -> list[Room]:
+        """Return devices without the engines of some groups; empty ones are gone."""
+        rest = [
+            Room(
+                room.stock,
+                self.crowd,
+                [item for item in room.items if item.group not in moved],
+                room.fixed,
+                room.name,
+            )
+            for room in rooms
+        ]
+        return [room for room in rest if room.items]
 
     def _place(self, number: int, load: Load, rooms: list[Room], rule: _Rule) -> bool:
         best: tuple[tuple[float, ...], Way, list[Room], int] | None = None
@@ -233,7 +282,7 @@ class Packer:
         added = [Room(self._stock(way.kind), self.crowd) for _ in range(fresh)]
         rooms.extend(added)
         for position, room in enumerate([*there, *added]):
-            room.items.append(Item(number, position // load.parallel, way))
+            room.put(Item(number, position // load.parallel, way))
         return True
 
     def _rooms_for(
@@ -243,8 +292,9 @@ class Packer:
         stock = self._stock(way.kind)
         kind = [room for room in rooms if room.stock.device.name == way.kind]
         # An engine that spans devices gets fresh ones, so that they are on one host.
-        able = [] if load.parallel > 1 else [room for room in kind if room.takes(number, way)]
-        able.sort(key=lambda room: -room.fill_with(way) if room.items else 1.0)
+        shared = load.parallel == 1 and not way.alone
+        able = [room for room in kind if room.takes(number, way)] if shared else []
+        able.sort(key=lambda room: room.left_with(way))
         there = able[: way.replicas]
         fresh = way.replicas * load.parallel - len(there)
         if stock.count is not None and len(kind) + fresh > stock.count:
@@ -255,10 +305,19 @@ class Packer:
         return next(stock for stock in self.stocks if stock.device.name == kind)
 
 
+def _held(rooms: Sequence[Room]) -> set[int]:
+    """Return the groups in devices that stay as they are."""
+    return {item.group for room in rooms if room.fixed for item in room.items}
+
+
 def cost_of(rooms: Sequence[Room]) -> tuple[float, int, float]:
-    """Return what packings are compared by: USD an hour, devices, how full the emptiest is."""
+    """Return what packings are compared by: USD an hour, devices, and how unevenly those are filled.
+
+    Full devices beside emptier ones are nearer to one device less than all of them half full.
+    """
     price = sum(room.stock.device.price_per_hour for room in rooms)
-    return round(price, 9), len(rooms), round(min((room.fill for room in rooms), default=0.0), 9)
+    uneven = sum(room.stock.device.price_per_hour * room.fill**2 for room in rooms)
+    return round(price, 9), len(rooms), -round(uneven, 9)
 
 
 _RULES: dict[str, _Rule] = {

@@ -214,7 +214,7 @@ class _Patcher:
             for replica, ways in enumerate(self._staying(group)):
                 left.discard(number)
                 for device, way in ways:
-                    rooms[device].items.append(Item(number, replica, way))
+                    rooms[device].put(Item(number, replica, way))
         full = {item.group for room in rooms.values() if room.overfull for item in room.items}
         left |= full
         kept = [

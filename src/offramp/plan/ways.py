@@ -64,7 +64,7 @@ class Way:
         """Share of the device's compute that each engine takes."""
         return self.sizing.part.share
 
-    @property
+    @cached_property
     def memory(self) -> int:
         """Bytes of each engine on each of its devices."""
         return self.sized.memory.total

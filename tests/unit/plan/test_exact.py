@@ -51,7 +51,7 @@ def cheapest(groups: list[Load]) -> float:
                 room = rooms.setdefault((where, way.kind), Room(stock, CROWD))
                 if not room.takes(number, way):
                     break
-                room.items.append(Item(number, 0, way))
+                room.put(Item(number, 0, way))
             else:
                 best = min(best, cost_of(list(rooms.values()))[0])
     return best
