@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 import orjson
 import pytest
-from tests.flow.gateway.world import eventually
+from tests.flow.gateway.world import Router, eventually
 from tests.unit.enforce.hosts import Host, engine, first_of_run, until
 
 from offramp.app import build
@@ -24,6 +24,8 @@ from offramp.app.queues import classes_of_keys
 from offramp.app.serving import Backstage
 from offramp.config import load
 from offramp.core.admission import Admission
+from offramp.core.call import Answer
+from offramp.core.decision import Routing
 from offramp.core.placement import (
     Adapter,
     EngineMemory,
@@ -146,7 +148,9 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def site(tmp_path: Path, *, poll_s: float = 1.0, **schedule: Any) -> AsyncIterator[Site]:
+async def site(
+    tmp_path: Path, *, poll_s: float = 1.0, router: Router | None = None, **schedule: Any
+) -> AsyncIterator[Site]:
     """Serve as ``offramp serve`` does, with the given settings of its queues."""
     teacher, taken = HeldTeacher(), list[Exchange]()
     async with contextlib.AsyncExitStack() as stack:
@@ -168,6 +172,7 @@ async def site(tmp_path: Path, *, poll_s: float = 1.0, **schedule: Any) -> Async
             backstage.upstream,
             guard=Keys(),
             status=backstage.status,
+            router=router,
             tap=taken.append,
             queue=backstage.queue,
             engines=backstage.engines,
@@ -295,16 +300,18 @@ async def test_keys_and_headers_name_the_class(tmp_path: Path) -> None:
         await made.waiting("interactive", 1)
 
 
-def want(tmp_path: Path, ports: dict[str, int], *, adapters: tuple[str, ...], slots: int = 2) -> None:
+def want(
+    tmp_path: Path, ports: dict[str, int], *, adapters: tuple[str, ...], role: Role = Role.SMALL
+) -> None:
     """Write down engines of one base as ``offramp enforce apply`` does."""
     engines = tuple(
         PlacedEngine(
             name=name,
             base="qwen",
-            role=Role.SMALL,
+            role=role,
             slices=(Slice(0, 0.5),),
             memory=EngineMemory(1, 1, 1, 1),
-            slots=slots,
+            slots=2,
             context=4096,
             adapters=tuple(Adapter(one, 8) for one in adapters),
             loaded=len(adapters),
@@ -338,6 +345,21 @@ async def test_local_engines_answer_for_the_models_that_they_serve(tmp_path: Pat
             assert raw.headers["x-offramp-engine"] == "qwen.1"
             assert [call.trainable for call in made.taken].count(False) == len(made.taken) - 1
             assert not any("sk-" in key for key in (*one.keys, *two.keys))
+
+
+async def test_audits_ask_the_llm_where_it_is(tmp_path: Path) -> None:
+    """An LLM on an engine of this machine is the teacher of its own calls, and nobody waits for an audit."""
+    llm = HeldTeacher()
+    llm.let_all_go()
+    said = Routing(task="t", route="s", confidence=0.9, answer=Answer("on"), audit=True)
+    router = Router(idle=False, routing=said)
+    async with Server(llm, grace_s=1) as first:
+        want(tmp_path, {"qwen.0": first.address.port}, adapters=(), role=Role.LLM)
+        async with site(tmp_path, engines=True, router=router) as made:
+            assert (await made.ask("qwen")).choices[0].message.content == "on"
+            await eventually(lambda: len(router.audits) == 1)
+            assert (llm.heard, made.teacher.heard) == (["qwen.0"], [])
+            assert made.backstage.status()["schedule"]["engines"]["classes"]["batch"]["completed"] == 1
 
 
 async def test_an_engine_that_is_gone_loses_its_calls_to_the_other(tmp_path: Path) -> None:

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from offramp.core.json import JsonObject
     from offramp.schedule.request import Event
     from offramp.schedule.rules import EngineSpec, Rules
+    from offramp.upstream.port import Upstream
 
 WAIT_BOUNDS_S = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of the buckets of waiting times, in seconds."""
+
+PAUSE_S = 5.0
+"""Seconds that an engine which could not be reached gets no calls."""
 
 _LATER_S = 0.001
 _WHY = {
@@ -261,3 +265,47 @@ class Dispatcher:
             reason=str(refused.reason),
             retry_after_s=refused.retry_after_s,
         )
+
+
+class Place:
+    """Where a call is answered: the way there, and its slot where slots are counted.
+
+    Args:
+        upstream: The way.
+        turn: The slot; None where none is counted.
+        model: What the engine calls the model; None where it is called as it was asked for.
+        small: Whether the model is a small one: what it says is no teacher's answer.
+        dispatcher: Told when the engine is lost; None where it is no local engine.
+    """
+
+    __slots__ = ("_dispatcher", "_turn", "model", "small", "upstream")
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        turn: Turn | None = None,
+        *,
+        model: str | None = None,
+        small: bool = False,
+        dispatcher: Dispatcher | None = None,
+    ) -> None:
+        self.upstream = upstream
+        self.model = model
+        self.small = small
+        self._turn = turn
+        self._dispatcher = dispatcher
+
+    @property
+    def engine(self) -> str:
+        """Name of the local engine, "" where it is none."""
+        return "" if self._dispatcher is None or self._turn is None else self._turn.engine
+
+    def leave(self, *, answered: bool) -> None:
+        """Give the slot back; predictions learn from calls that were answered."""
+        if self._turn is not None:
+            self._turn.leave(answered=answered)
+
+    def lose(self) -> None:
+        """Let others go elsewhere for a while: the engine could not be reached."""
+        if self._dispatcher is not None:
+            self._dispatcher.lose(self.engine, PAUSE_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from offramp.app.dispatch import Dispatcher
+from offramp.app.dispatch import Dispatcher, Place
 from offramp.app.queues import Queue, objectives_of, rules_of
 from offramp.core.placement import Role
 from offramp.enforce.engines import ports
@@ -15,7 +15,6 @@ from offramp.schedule.rules import EngineSpec, spec_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from offramp.app.dispatch import Turn
     from offramp.config import ScheduleSettings
     from offramp.core.json import JsonObject
     from offramp.core.placement import PlacedEngine
@@ -26,45 +25,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("offramp.app")
 
 _REACHED = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared with
-
-PAUSE_S = 5.0
-"""Seconds that an engine which could not be reached gets no calls."""
-
-
-class Place:
-    """A slot of an engine, and the way there.
-
-    Args:
-        turn: The slot.
-        upstream: The way to the engine.
-        model: What the engine calls the model; None where it is called as it was asked for.
-        small: Whether the model is a small one: what it says is no teacher's answer.
-        dispatcher: Told when the engine is lost.
-    """
-
-    __slots__ = ("_dispatcher", "_turn", "model", "small", "upstream")
-
-    def __init__(
-        self, turn: Turn, upstream: Upstream, model: str | None, dispatcher: Dispatcher, *, small: bool
-    ) -> None:
-        self.small = small
-        self._turn = turn
-        self._dispatcher = dispatcher
-        self.upstream = upstream
-        self.model = model
-
-    @property
-    def engine(self) -> str:
-        """Name of the engine."""
-        return self._turn.engine
-
-    def leave(self, *, answered: bool) -> None:
-        """Give the slot back; predictions learn from calls that were answered."""
-        self._turn.leave(answered=answered)
-
-    def lose(self) -> None:
-        """Let others go elsewhere for a while: the engine could not be reached."""
-        self._dispatcher.lose(self.engine, PAUSE_S)
 
 
 class Engines:
@@ -105,11 +65,11 @@ class Engines:
         turn = await self._queue.enter(standing)
         model = standing.model
         return Place(
-            turn,
             self._ways[turn.engine],
-            None if model in self._adapters else turn.engine,
-            self._queue.dispatcher,
+            turn,
+            model=None if model in self._adapters else turn.engine,
             small=model in self._small,
+            dispatcher=self._queue.dispatcher,
         )
 
     def reload(self) -> None:

@@ -55,13 +55,13 @@ class Standing:
         self.read = read
         self.written = written
 
-    def as_batch(self, arrived: float) -> Standing:
-        """Return the standing of a call that asks the same, and for which nobody waits."""
+    def as_batch(self, arrived: float, model: str) -> Standing:
+        """Return the standing of a call that asks a model the same, and for which nobody waits."""
         return Standing(
             arrived=arrived,
             kind=CallClass.BATCH,
             tenant=self.tenant,
-            model=self.model,
+            model=model,
             tools=self.tools,
             read=self.read,
             written=self.written,

@@ -12,6 +12,7 @@ from offramp.core.errors import Busy, OfframpError, UpstreamError
 from offramp.dialect.codec import decode, encode
 from offramp.gateway.counters import Metric
 from offramp.gateway.course import Course
+from offramp.gateway.splice import splice_model
 from offramp.gateway.wire import Asked
 
 if TYPE_CHECKING:
@@ -138,23 +139,24 @@ class Auditor:
             routing=about.routing,
             audit_of=about.id if about.recorded else "",
         )
-        teacher = question.teacher
-        turn = None
-        if teacher.queue is not None and about.standing is not None:
+        standing = None
+        if about.standing is not None:
             # Nobody waits for it: it must not stand before those for whom somebody does.
-            turn = await teacher.queue.enter(about.standing.as_batch(time.monotonic()))
+            model = question.request.get("model")
+            standing = about.standing.as_batch(time.monotonic(), str(model or ""))
+        place = await question.teacher.place(standing)
+        body = asked.body if place.model is None else splice_model(asked.body, place.model)
         path = asked.target.removeprefix("/v1")
         answered = False
         try:
-            response = await teacher.upstream.send(asked.method, path, asked.headers, asked.body)
+            response = await place.upstream.send(asked.method, path, asked.headers, body)
             try:
                 audit.pieces = [piece async for piece in response]
                 answered = True
             finally:
                 await response.aclose()
         finally:
-            if turn is not None:
-                turn.leave(answered=answered)
+            place.leave(answered=answered)
         audit.begin(response.status, response.headers)
         audit.end()
         return audit

@@ -120,6 +120,8 @@ class Calls:
             return
         if routing.model is not None and request is not None:
             course.body = splice_model(course.body, routing.model)
+            if course.standing is not None:
+                course.standing.model = routing.model
         await self.teacher.answer(course, reply, extra=_fields(course))
 
     async def _say(self, course: Course, request: JsonObject, answer: Answer, reply: Reply) -> None:

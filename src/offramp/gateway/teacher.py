@@ -7,6 +7,7 @@ from math import ceil
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from offramp.app.dispatch import Place
 from offramp.core.errors import (
     BadInput,
     Busy,
@@ -71,9 +72,10 @@ class Teacher:
         queue: Queue | None = None,
         engines: Engines | None = None,
     ) -> None:
-        self.queue = queue
+        self._queue = queue
         self._engines = engines
-        self.upstream = upstream
+        self._upstream = upstream
+        self._freely = Place(upstream)
         self.form = form
         self._witness = witness
         self._counters = counters
@@ -89,44 +91,53 @@ class Teacher:
             reply: The way back to the client.
             extra: Header fields to add to the response.
         """
-        standing, engines = course.standing, self._engines
         try:
-            if standing is not None and engines is not None and engines.serves(standing.model):
-                await self._by_engine(engines, standing, course, reply, extra)
-            elif standing is not None and self.queue is not None:
-                turn = await self.queue.enter(standing)
+            for left in reversed(range(_ENGINES_TRIED)):
+                place = await self.place(course.standing)
+                answered = False
                 try:
-                    await self._ask(self.upstream, course, reply, extra)
+                    await self._ask_at(place, course, reply, extra, again=left > 0)
+                    answered = reply.complete and not course.error
+                except UpstreamUnreachable as error:
+                    # Nothing was sent: another engine can be asked the same.
+                    _log.warning("%s", error, extra={"call": course.id, "error": type(error).__name__})
+                    place.lose()
+                    continue
                 finally:
-                    turn.leave(answered=reply.complete and not course.error)
-            else:
-                await self._ask(self.upstream, course, reply, extra)
+                    place.leave(answered=answered)
+                return
         except Busy as error:
             course.error = type(error).__name__
             await self._send_away(error, course, reply, extra)
 
-    async def _by_engine(
-        self, engines: Engines, standing: Standing, course: Course, reply: Reply, extra: Headers
+    async def place(self, standing: Standing | None) -> Place:
+        """Wait for the turn of a call, at a local engine that serves its model or at the teacher.
+
+        Args:
+            standing: The call's; None lets it in at once.
+
+        Raises:
+            Busy: There is no room, or no time.
+        """
+        if standing is not None:
+            if self._engines is not None and self._engines.serves(standing.model):
+                return await self._engines.enter(standing)
+            if self._queue is not None:
+                return Place(self._upstream, await self._queue.enter(standing))
+        return self._freely
+
+    async def _ask_at(
+        self, place: Place, course: Course, reply: Reply, extra: Headers, *, again: bool
     ) -> None:
-        """Let a local engine answer; one that is not there loses the call, and others, to the next."""
-        for left in reversed(range(_ENGINES_TRIED)):
-            place = await engines.enter(standing)
-            if place.model is not None:
-                course.body = splice_model(course.asked.body, place.model)
-            if place.small:
-                # A small model's answers must not be what its successor learns from.
-                course.caller.trainable = False
-            fields = [*extra, (b"x-offramp-engine", place.engine.encode("ascii", "replace"))]
-            try:
-                await self._ask(place.upstream, course, reply, fields, again=left > 0)
-            except UpstreamUnreachable as error:
-                # Nothing was sent: another engine can be asked the same.
-                _log.warning("%s", error, extra={"call": course.id, "error": type(error).__name__})
-                place.lose()
-            else:
-                return
-            finally:
-                place.leave(answered=reply.complete and not course.error)
+        if place.model is not None:
+            course.body = splice_model(course.asked.body, place.model)
+        if place.small:
+            # A small model's answers must not be what its successor learns from.
+            course.caller.trainable = False
+        engine = place.engine
+        if engine:
+            extra = [*extra, (b"x-offramp-engine", engine.encode("ascii", "replace"))]
+        await self._ask(place.upstream, course, reply, extra, again=again and bool(engine))
 
     async def _send_away(self, error: Busy, course: Course, reply: Reply, extra: Headers) -> None:
         """Say when to come back."""

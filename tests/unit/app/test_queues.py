@@ -134,6 +134,34 @@ async def test_a_wait_that_is_cancelled_in_the_moment_of_its_turn_gives_the_slot
     assert status["classes"]["tool"]["cancelled"] == 1
 
 
+async def test_a_deferred_call_keeps_its_arrival_and_its_deadline() -> None:
+    """Turned away by a busy worker, it goes before calls to the LLM that came while it waited."""
+    worker, settings = Worker(), ScheduleSettings(slots=1, worker_slots=1, interactive_s=0.05)
+    asking, queue = proposals(worker, settings), teacher_queue(settings)
+    assert queue is not None
+    clock = asking.dispatcher.clock
+    held = [asyncio.create_task(asking.ask("s", "t", {}, standing(asking)))]
+    holder = await queue.enter(Standing(arrived=clock()))
+    await asyncio.sleep(0)
+    early = standing(asking)
+    order: list[str] = []
+
+    async def answered(name: str, call: Standing) -> None:
+        (await queue.enter(call)).leave(answered=True)
+        order.append(name)
+
+    with pytest.raises(Busy):
+        await asking.ask("s", "t", {}, early)
+    waiting = [asyncio.create_task(answered("later", Standing(arrived=clock())))]
+    await asyncio.sleep(0)
+    waiting.append(asyncio.create_task(answered("deferred", early)))
+    await asyncio.sleep(0)
+    holder.leave(answered=True)
+    worker.go.set()
+    await asyncio.gather(*waiting, *held)
+    assert order == ["deferred", "later"]
+
+
 def test_nothing_is_scheduled_where_nothing_is_set() -> None:
     """Providers queue for themselves."""
     assert teacher_queue(ScheduleSettings()) is None

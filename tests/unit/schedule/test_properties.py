@@ -245,7 +245,7 @@ def test_wrong_predictions_lose_nothing(
     assert world.ended.keys() == {one.id for _, one in arrivals}
     (engine,) = world.scheduler.engines
     assert (engine.free, engine.lent) == (slots, 0)
-    debt = max(0.0, *(one.device_s for _, one in arrivals)) * max(stretches) ** 2
+    debt = max(one.device_s for _, one in arrivals) * max(1.0, *stretches)
     assert min(engine.accounts.credit) >= -debt
 
 
