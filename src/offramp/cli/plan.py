@@ -17,7 +17,7 @@ from offramp.core.errors import BadInput, NotFound
 from offramp.plan.devices import load_devices
 from offramp.plan.picture import draw
 from offramp.plan.replan import Switching
-from offramp.plan.words import percent, usd
+from offramp.plan.words import adapters, percent, usd
 from offramp.plan.worth import sentence
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _devices(plan: FleetPlan) -> None:
         for engine in plan.placement.on(number):
             share = sum(part.share for part in engine.slices if part.device == number)
             click.echo(
-                f"  {engine.name}: {len(engine.adapters)} adapters on {engine.base}, {percent(share)}, "
+                f"  {engine.name}: {adapters(len(engine.adapters))} on {engine.base}, {percent(share)}, "
                 f"{engine.slots} at once, {engine.memory.kv / GIB:.1f} GiB of KV cache"
             )
     reserve = plan.placement.reserve

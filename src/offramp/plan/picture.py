@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from offramp.core.placement import Role
-from offramp.plan.words import percent, size, usd
+from offramp.plan.words import adapters, percent, size, usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -163,7 +163,7 @@ def _legend(plan: FleetPlan, colours: Mapping[str, str], top: float) -> Iterator
     for number, (engine, outlook) in enumerate(zip(plan.placement.engines, plan.engines, strict=True)):
         y = top + 22 * (number + 1)
         yield _box(16, y, 12, 12, _colour(engine, colours))
-        what = "the LLM" if engine.role is Role.LLM else f"{len(engine.adapters)} adapters"
+        what = "the LLM" if engine.role is Role.LLM else adapters(len(engine.adapters))
         said = (
             f"{engine.name}: {engine.base}, {what}, {engine.slots} requests at once; "
             f"{outlook.tightest!r} predicted at {percent(outlook.tightness)} of its objective"

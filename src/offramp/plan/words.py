@@ -24,6 +24,11 @@ def size(amount: float) -> str:
     return f"{amount / GIB:.1f} GiB" if amount >= GIB / 10 else f"{amount / _MIB:.0f} MiB"
 
 
+def adapters(number: int) -> str:
+    """So many adapters."""
+    return f"{number} adapter{'' if number == 1 else 's'}"
+
+
 def percent(share: float) -> str:
     """A share in whole percent."""
     return f"{100 * share:.0f} %"
