@@ -33,22 +33,27 @@ SLOWEST = 0.95
 def measure(calls: Sequence[Call], assignment: Mapping[str, str], *, days: float | None = None) -> JsonObject:
     """Measure calls by hour of the day (UTC), lengths, bursts and the teacher's latency, by task.
 
+    Calls that specialists answered are calls of their task all the same; audits are nobody's. Lengths and
+    latency are the teacher's, where it answered any.
+
     Args:
-        calls: The recorded calls, at least one.
+        calls: The recorded calls, at least one that is no audit.
         assignment: Task id by call id; the others count as task "".
         days: Length of the window where the calls' own times do not tell; then there is one window, the
             busiest hour, as many times above the mean as `PEAK_FACTOR`.
     """
     by_task: dict[str, list[Call]] = defaultdict(list)
     for call in calls:
-        by_task[assignment.get(call.id, "")].append(call)
+        if "audit_of" not in call.meta:
+            by_task[assignment.get(call.id, "")].append(call)
     begun, ended = min(call.at for call in calls), max(call.at for call in calls)
     seen = observed_s(begun, ended)
     tasks = {}
     for task, mine in by_task.items():
         at = np.array([call.at for call in mine])
-        prompt = np.array([call.usage.prompt_tokens for call in mine])
-        completion = np.array([call.usage.completion_tokens for call in mine])
+        taught = [call for call in mine if call.route == "teacher"]
+        prompt = np.array([call.usage.prompt_tokens for call in taught or mine])
+        completion = np.array([call.usage.completion_tokens for call in taught or mine])
         if days is None:
             counts = np.bincount((at // HOUR_S % HOURS).astype(np.int64), minlength=HOURS)
             rates = (counts / np.maximum(seen, LEAST_OBSERVED_S)).tolist()
@@ -58,7 +63,7 @@ def measure(calls: Sequence[Call], assignment: Mapping[str, str], *, days: float
             "rates": rates,
             "lengths": [[one.prompt, one.completion, one.weight] for one in lengths_from(prompt, completion)],
             "burst": burst_of(at) if days is None else 1.0,
-            "teacher_s": float(np.quantile([call.latency_s for call in mine], SLOWEST)),
+            "teacher_s": float(np.quantile([call.latency_s for call in taught], SLOWEST)) if taught else 0.0,
         }
     return {"window_s": HOUR_S, "tasks": tasks}
 

@@ -122,13 +122,21 @@ def find_in(
         changes=discovery.changes,
     )
     traffic.save(store, traffic.measure(taught, discovery.assignment, days=days))
-    demand.save(store, demand.measure(taught, discovery.assignment, days=days))
+    demand.save(store, demand.measure(calls, _assigned(calls, discovery), days=days))
     stages.timed("discover", started)
     convertible = sum(task.convertible for task in discovery.tasks)
     say(f"Found {len(discovery.tasks)} tasks in {len(taught)} calls; {convertible} are convertible.")
     for name in sorted(measures.tasks.keys() - _names(discovery.tasks)):
         say(f"The settings choose a measure of agreement for {name!r}, which is none of these tasks.")
     return taught, discovery
+
+
+def _assigned(calls: Sequence[Call], discovery: Discovery) -> dict[str, str]:
+    """Return the task of every call, of those that specialists answered too."""
+    answered = {
+        call.id: discovery.assigner.assign(call.request) or "" for call in calls if call.route != "teacher"
+    }
+    return {**discovery.assignment, **answered}
 
 
 def _names(tasks: Iterable[Task]) -> set[str]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -64,3 +66,15 @@ def test_a_measured_demand_is_read_back() -> None:
     assert demand.load(store) is None
     demand.save(store, {"window_s": 1.0, "tasks": {}})
     assert demand.load(store) == {"window_s": 1.0, "tasks": {}}
+
+
+def test_calls_of_specialists_count_and_audits_do_not() -> None:
+    """Three calls, two of them answered by a specialist, one of those audited: three calls of the task."""
+    answered = [replace(call(n, 60.0 * n, latency_s=0.01), route="s-1", usage=Usage()) for n in (1, 2)]
+    audit = replace(call(3, 70.0, latency_s=9.0), meta={"audit_of": "c1"})
+    measured = demand.measure([call(0, 0.0), *answered, audit], dict.fromkeys(("c0", "c1", "c2", "c3"), "t"))
+    facts = measured["tasks"]["t"]
+    assert facts["rates"][0] == pytest.approx(3 / demand.LEAST_OBSERVED_S)
+    assert facts["teacher_s"] == 0.5
+    assert facts["lengths"] == [[100, 10, 1.0]]
+    assert demand.measure(answered, {})["tasks"][""]["teacher_s"] == 0.0

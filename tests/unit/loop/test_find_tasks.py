@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from offramp.certify.ceiling import LEAST
 from offramp.core.call import OutputType, Usage
 from offramp.core.measure import EVERY_TASK, Measure, Measures
 from offramp.core.task import ChangeKind
-from offramp.loop import state
+from offramp.loop import demand, state
 from offramp.loop.pipeline import Stages, find_tasks
 from offramp.plan.prices import ModelPrice, Prices
 from offramp.testing.memory_store import MemoryStore
@@ -120,3 +122,21 @@ def test_what_only_a_judge_could_compare_agrees_where_it_is_the_same_text(judged
     (task,) = find_tasks(store, Stages(), silent, measures=measures)[1].tasks
     assert task.measure == (Measure.JUDGE if judged else None)
     assert (task.profile.repeats, task.profile.self_agreement) == (70, 0.5)
+
+
+def test_calls_that_specialists_answered_are_demand_for_their_task() -> None:
+    store = store_of("route", "light")
+    _, first = find_tasks(store, Stages(), silent, days=1.0)
+    before = demand.load(store)
+    assert before is not None
+    more = calls_of([Agent(0).route() for _ in range(70)], first=5_000)
+    store.append([replace(call, route="s-1") for call in more])
+    find_tasks(store, Stages(), silent, days=1.0)
+    after = demand.load(store)
+    assert after is not None
+    grown = {
+        task: sum(after["tasks"][task]["rates"]) / sum(facts["rates"])
+        for task, facts in before["tasks"].items()
+    }
+    assert sorted(round(ratio) for ratio in grown.values()) == [1, 2]
+    assert len(first.tasks) == 2
