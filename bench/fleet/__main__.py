@@ -14,7 +14,7 @@ if __package__ in {None, ""}:
     # Run as a folder: its modules are imported by their full names, and never shadow others.
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from bench.fleet import closed, cost, days, gpus, packing, promises, reserve, shift
+from bench.fleet import beside, closed, cost, days, gpus, packing, promises, reserve, shift
 
 
 def main() -> int:
@@ -39,6 +39,7 @@ def main() -> int:
         closed.light(given.requests),
         promises.report(given.calls),
         reserve.report(given.traces),
+        beside.report(),
         shift.report(),
         cost.report(),
     ]

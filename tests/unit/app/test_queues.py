@@ -201,3 +201,24 @@ async def test_adapters_are_told_apart_and_other_models_are_one() -> None:
     assert status["engines"]["the LLM"]["adapters"] == ["a1"]
     assert status["classes"]["interactive"]["completed"] == 2
     assert status["classes"]["llm"]["completed"] == 2
+
+
+async def test_an_engine_that_was_lost_is_tried_again_after_a_pause() -> None:
+    """What only it serves waits for it."""
+    dispatcher = worker_dispatcher(ONE)
+    assert dispatcher is not None
+    dispatcher.lose("the worker", 0.01)
+    assert dispatcher.status()["engines"]["the worker"] == {
+        "slots": 1,
+        "in_use": 0,
+        "lent": 0,
+        "shut": True,
+        "losses": 1,
+        "adapters": [],
+    }
+    now = dispatcher.clock()
+    turn = await dispatcher.enter(
+        CallClass.TOOL, "m", tenant="", arrived=now, deadline=now + 60, service_s=1.0, tokens=1.0
+    )
+    turn.leave(answered=True)
+    assert dispatcher.status()["engines"]["the worker"]["shut"] is False

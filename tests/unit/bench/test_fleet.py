@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
+
 import numpy as np
 from bench.fleet import reserve
 
 from offramp.core.standing import CallClass
 from offramp.simulate.policy import first_come
+
+FOLDER = Path(reserve.__file__).parent
 
 
 def test_a_flood_is_a_flood_of_small_calls() -> None:
@@ -25,3 +30,10 @@ def test_refused_and_late_calls_count_against_a_policy() -> None:
     assert 0.0 < impatient.refused < 0.5
     assert len(impatient.small) == round(len(patient.small) * (1.0 - impatient.refused))
     assert patient.lost == impatient.lost == 0
+
+
+def test_every_table_of_the_fleet_can_be_made() -> None:
+    """The programs of the folder import what the simulator has."""
+    for name in sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_")):
+        assert importlib.import_module(f"bench.fleet.{name}").__doc__
+    assert importlib.import_module("bench.fleet.__main__").main
