@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from offramp.core.placement import Placement
 
 WINDOW_S = 60.0
-BIN_S = 1.0
+BIN_S = 5.0
+"""About how long a call lasts: what comes within that time is in the engine together."""
 DEAR_USD = 100.0
 """A call on the LLM costs so much that every task gets a specialist, whatever devices that takes."""
 
 
 def plan(loads: list[Load], seconds: float) -> Placement:
-    """Plan for the calls of loads as they were measured: rates by minute, lengths, bursts by second.
+    """Plan for the calls of loads as they were measured: rates by minute, lengths, bursts by five seconds.
 
     Args:
         loads: What arrives.
@@ -51,6 +52,6 @@ def plan(loads: list[Load], seconds: float) -> Placement:
 
 
 def burst(at: np.ndarray, seconds: float) -> float:
-    """Return the variance over the mean of the calls in a second."""
+    """Return the variance over the mean of the calls in five seconds."""
     counts = np.bincount((at / BIN_S).astype(np.int64), minlength=max(1, int(seconds / BIN_S)))
     return max(1.0, float(counts.var() / counts.mean())) if counts.any() else 1.0

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from offramp.core.errors import BadInput
+from offramp.core.placement import Role
 from offramp.plan.demand import Demand
 from offramp.plan.groups import groups_of
 from offramp.plan.pack import Load, Packer, cost_of
@@ -34,6 +35,8 @@ CROWDS = (1.0, 2.0, 4.0)
 """Sums of duties on one device that are tried: more neighbours, each with more room for them."""
 UNPRICED_USD = 1e3
 """What a call on the LLM counts where nobody said what it costs: as many as possible are taken off it."""
+URGENT = "urgent"
+"""What the names of engines end in that urgent tasks have for themselves."""
 _ROUNDS = 6
 _OWN_LLM = 1e-4
 _WORTH = 1e-6
@@ -50,6 +53,7 @@ class Packed:
         crowd: Sum of duties that a device takes.
         devices_usd: USD an hour for devices.
         llm_usd: What calls on the LLM count, USD an hour.
+        families: Names of the engines of tasks that do not share those of their base.
     """
 
     picked: Picked
@@ -58,6 +62,7 @@ class Packed:
     crowd: float
     devices_usd: float
     llm_usd: float
+    families: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def usd(self) -> float:
@@ -98,13 +103,13 @@ class Chooser:
         found = [packed for start in self._starts() if (packed := self._fitting(start)) is not None]
         if not found:
             return None
-        current = min(found, key=lambda one: one.usd)
+        current = min((self._split(one) for one in found), key=lambda one: one.usd)
         for _ in range(_ROUNDS):
-            improved = self._round(current)
+            improved = self._split(self._round(current))
             if improved.usd >= current.usd - _WORTH:
                 break
             current = improved
-        return self.whole(current.picked) or current
+        return self.whole(current.picked, current.families) or current
 
     def needed(self, packed: Packed | None) -> Packed:
         """Return a packing that has to be there.
@@ -119,17 +124,21 @@ class Chooser:
             )
         return packed
 
-    def quick(self, picked: Picked) -> Packed | None:
+    def quick(self, picked: Picked, families: Mapping[str, str] | None = None) -> Packed | None:
         """Pack a choice in one order."""
         packer = Packer(self.fleet.stocks, self.crowds[0])
-        return self._packed(picked, packer, thorough=False)
+        return self._packed(picked, packer, families or {}, thorough=False)
 
-    def whole(self, picked: Picked) -> Packed | None:
+    def whole(self, picked: Picked, families: Mapping[str, str] | None = None) -> Packed | None:
         """Pack a choice in all orders and for all crowds, and return the cheapest."""
         found = [
             packed
             for crowd in self.crowds
-            if (packed := self._packed(picked, Packer(self.fleet.stocks, crowd), thorough=True)) is not None
+            if (
+                packed := self._packed(
+                    picked, Packer(self.fleet.stocks, crowd), families or {}, thorough=True
+                )
+            )
         ]
         return min(found, key=lambda one: cost_of(one.rooms), default=None)
 
@@ -153,8 +162,10 @@ class Chooser:
             self._ways[key] = finder.ways(group) if inside and there else ()
         return self._ways[key]
 
-    def _packed(self, picked: Picked, packer: Packer, *, thorough: bool) -> Packed | None:
-        groups = groups_of(self.demand, picked, self.fleet, self.shapes)
+    def _packed(
+        self, picked: Picked, packer: Packer, families: Mapping[str, str], *, thorough: bool
+    ) -> Packed | None:
+        groups = groups_of(self.demand, picked, self.fleet, self.shapes, families=families)
         loads = self.loads(groups, packer.crowd)
         if loads is None:
             return None
@@ -168,6 +179,7 @@ class Chooser:
             crowd=packer.crowd,
             devices_usd=cost_of(rooms)[0],
             llm_usd=self.llm_usd(picked),
+            families=families,
         )
 
     def llm_usd(self, picked: Picked) -> float:
@@ -243,9 +255,23 @@ class Chooser:
         for change in self._changes():
             if all(current.picked.get(task) == choice for task, choice in change.items()):
                 continue
-            tried = self.quick({**current.picked, **change})
+            tried = self.quick({**current.picked, **change}, current.families)
             if tried is not None and tried.usd < current.usd - _WORTH:
                 current = tried
+        return current
+
+    def _split(self, current: Packed) -> Packed:
+        """Give urgent tasks engines of their own where that is cheaper: a shared one is sized by them."""
+        for group in current.groups:
+            if group.role is Role.LLM or len(group.members) < 2:
+                continue
+            for limit in sorted({member.objective_s for member in group.members})[:-1]:
+                urgent = {
+                    one.task: f"{group.name}-{URGENT}" for one in group.members if one.objective_s <= limit
+                }
+                tried = self.quick(current.picked, {**current.families, **urgent})
+                if tried is not None and tried.usd < current.usd - _WORTH:
+                    current = tried
         return current
 
     def _changes(self) -> Iterator[Picked]:

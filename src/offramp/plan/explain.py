@@ -111,7 +111,7 @@ def _quickest(chooser: Chooser, task: TaskDemand, choice: Choice) -> tuple[float
 
 def reasons_of(chooser: Chooser, packed: Packed) -> dict[str, str]:
     """Say of each task with a better specialist than the chosen one why that was passed over."""
-    now = chooser.quick(packed.picked)
+    now = chooser.quick(packed.picked, packed.families)
     found = {}
     for task in chooser.demand.tasks:
         chosen = packed.picked.get(task.task)
@@ -130,7 +130,7 @@ def _passed_over(
     answers = f"{better.specialist} would answer {percent(better.coverage)}"
     if chosen is not None:
         answers += f" instead of {percent(chosen.coverage)}"
-    tried = chooser.quick({**now.picked, task.task: better})
+    tried = chooser.quick({**now.picked, task.task: better}, now.families)
     if tried is None:
         return f"{answers}, but the fleet has no room for it"
     more = tried.devices_usd - now.devices_usd

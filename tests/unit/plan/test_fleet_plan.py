@@ -9,9 +9,10 @@ from tests.unit.plan.fleets import SHAPES, TABLE, demands, stocks, task
 from offramp.core.errors import BadInput
 from offramp.core.placement import Placement, Role
 from offramp.plan.choose import Chooser
-from offramp.plan.demand import Demand
+from offramp.plan.demand import Demand, Length
 from offramp.plan.fleet import Fleet, OwnLlm, Sharing
 from offramp.plan.fleet_plan import FleetPlan, plan_fleet
+from offramp.plan.replan import Switching, replan
 
 FLEET = Fleet(stocks("l4", "a100-80gb"))
 
@@ -158,3 +159,19 @@ def test_a_choice_is_packed_by_one_crowd_where_bandwidth_is_divided() -> None:
     cut = Fleet(stocks("h100", sharing=Sharing(bandwidth=True, profiles=True)))
     assert len(Chooser(Demand((task(),)), cut, SHAPES).crowds) == 1
     assert len(Chooser(Demand((task(),)), FLEET, SHAPES).crowds) > 1
+
+
+def test_urgent_tasks_get_engines_of_their_own_where_that_is_cheaper() -> None:
+    """Few urgent calls behind long prompts of patient ones: sized together, all would have to be urgent."""
+    long = replace(
+        task("patient", 6.0, objective_s=60.0, usd=0.2, bases=("1.7b",)), lengths=(Length(3000, 100, 1.0),)
+    )
+    demand = Demand((task("urgent", 0.05, objective_s=0.4, usd=0.2, bases=("1.7b",)), long))
+    fleet = Fleet(stocks("a100-80gb"))
+    found = plan_fleet(demand, fleet, SHAPES)
+    assert {engine.name for engine in found.placement.engines} == {"1.7b.0", "1.7b-urgent.0"}
+    together = Chooser(demand, fleet, SHAPES).whole({one.task: one.choices[0] for one in demand.tasks})
+    assert together is not None
+    assert found.devices_usd < together.devices_usd / 4
+    again = replan(Chooser(demand, fleet, SHAPES), found.placement, Switching())
+    assert (again.placement, again.moves) == (found.placement, ())
