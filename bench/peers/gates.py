@@ -194,11 +194,12 @@ def joined(parts: Sequence[Decided], note: str) -> Decided:
 
 def _trial(student: Student, confidence: Floats, alpha: float) -> Trial:
     loss = student.scores["validation"].loss
+    times = len(student.scores["calibration"].loss) / len(loss)
     return Trial(
         kind=student.kind,
         calls=len(loss),
         agreement=1.0 - float(loss.mean()),
-        coverage=expected_coverage(confidence, loss, alpha, DELTA),
+        coverage=expected_coverage(confidence, loss, alpha, DELTA, times=times),
         seconds=student.train_s,
     )
 

@@ -291,11 +291,12 @@ def _measured(
     scores = score(specialist, rows, judge=workshop.judge)
     per_call = (time.perf_counter() - made) / len(rows)
     confidence = held_out_confidence(scores, [row.call.session for row in rows])
+    times = len(_part(brief.dataset, "calibration", kind)) / len(rows)
     trial = Trial(
         kind=kind,
         calls=len(rows),
         agreement=1.0 - float(scores.loss.mean()) if len(scores) else 0.0,
-        coverage=expected_coverage(confidence, scores.loss, *bound),
+        coverage=expected_coverage(confidence, scores.loss, *bound, times=times),
         seconds=time.perf_counter() - started,
         per_call=per_call,
         usd_per_1000=_usd_per_1000(kind, brief, workshop, per_call, len(rows)),

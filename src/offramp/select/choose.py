@@ -55,26 +55,32 @@ class Trial:
 
 
 def expected_coverage(
-    confidence: NDArray[np.float64], loss: NDArray[np.float64], alpha: float, delta: float
+    confidence: NDArray[np.float64],
+    loss: NDArray[np.float64],
+    alpha: float,
+    delta: float,
+    *,
+    times: float = 1.0,
 ) -> float:
     """Estimate the coverage a certificate would reach, from validation calls.
 
     The largest share of calls, most confident first, on which the Clopper-Pearson upper bound of the
-    risk stays within alpha. It looks at every threshold, so it is optimistic: good enough to rank
-    candidates, never to promise anything.
+    risk stays within alpha, were as large a share wrong of as many calls as the certificate rests on. It
+    looks at every threshold, so it is optimistic: good enough to rank candidates, never to promise anything.
 
     Args:
         confidence: Shape (calls,).
         loss: 1.0 where the answer disagrees with the teacher's, shape (calls,).
         alpha: Largest risk.
         delta: One minus the confidence level.
+        times: Calibration calls for each validation call.
     """
     if not len(confidence):
         return 0.0
     order = np.argsort(-confidence, kind="stable")
     answered = np.arange(1, len(order) + 1)
     errors = np.cumsum(loss[order])
-    upper = beta.ppf(1 - delta, errors + 1, np.maximum(answered - errors, 1e-9))
+    upper = beta.ppf(1 - delta, times * errors + 1, np.maximum(times * (answered - errors), 1e-9))
     # A threshold cannot part calls of equal confidence.
     last_of_tie = np.append(np.diff(confidence[order]) != 0, [True])
     passing = np.flatnonzero((upper <= alpha) & last_of_tie)

@@ -23,6 +23,14 @@ def test_errors_among_the_unsure_leave_the_sure_part_covered() -> None:
     assert 0.5 < expected_coverage(confidence, loss, 0.05, 0.05) < 0.55
 
 
+def test_the_estimate_is_for_as_many_calls_as_the_certificate_rests_on() -> None:
+    """Three wrong of the surest hundred prove nothing at 5 %; thirty of a thousand do."""
+    confidence = np.linspace(1, 0, 200)
+    loss = (np.isin(np.arange(200), [10, 40, 70]) | (confidence < 0.5)).astype(float)
+    assert expected_coverage(confidence, loss, 0.05, 0.05) == 0.0
+    assert 0.45 < expected_coverage(confidence, loss, 0.05, 0.05, times=10.0) < 0.55
+
+
 def test_errors_everywhere_cover_nothing() -> None:
     confidence = np.linspace(1, 0, 1000)
     loss = (np.arange(1000) % 5 == 0).astype(float)
