@@ -17,7 +17,7 @@ from offramp.core.errors import BadInput, NotFound
 from offramp.plan.devices import load_devices
 from offramp.plan.picture import draw
 from offramp.plan.replan import Switching
-from offramp.plan.words import adapters, percent, usd
+from offramp.plan.words import adapters, devices, percent, usd
 from offramp.plan.worth import sentence
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _devices(plan: FleetPlan) -> None:
         where = f"{device.kind} ({device.node}, gpu {device.index}){cut}"
         click.echo(
             f"{where}: {percent(filling.memory)} of the memory, {percent(filling.share)} of the compute, "
-            f"works {percent(filling.duty)} in the busiest window"
+            f"its engines work {percent(filling.duty)} in their busiest windows"
         )
         for engine in plan.placement.on(number):
             share = sum(part.share for part in engine.slices if part.device == number)
@@ -204,7 +204,7 @@ def _devices(plan: FleetPlan) -> None:
 def _money(plan: FleetPlan) -> None:
     gap = "" if plan.gap is None else f", at most {plan.gap:.1%} above the cheapest packing"
     click.echo(
-        f"{usd(plan.devices_usd)} an hour for {len(plan.placement.devices)} devices ({plan.solver}{gap}), "
+        f"{usd(plan.devices_usd)} an hour for {devices(len(plan.placement.devices))} ({plan.solver}{gap}), "
         f"{usd(plan.llm_usd)} for a provider's LLM; everything there: {usd(plan.llm_only_usd)}"
     )
     for row in plan.break_even:

@@ -56,7 +56,8 @@ def _fullest(packed: Packed) -> str:
     items = [item for room in rooms for item in room.items]
     tightest = max(items, key=lambda item: item.way.sized.tightness).way.sized
     share = sum(room.share for room in rooms) / len(rooms)
-    duty = sum(room.duty for room in rooms) / len(rooms) / packed.crowd
+    divided = not rooms[0].stock.sharing.bandwidth
+    duty = sum(room.duty for room in rooms) / len(rooms) / packed.crowd if divided else 0.0
     where = f"{len(rooms)} {kind}"
     objective = (
         f"task {tightest.tightest!r} is predicted at {percent(tightest.tightness)} of its objective "

@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from offramp.core.placement import Role
-from offramp.plan.words import adapters, percent, size, usd
+from offramp.plan.words import adapters, devices, percent, size, usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,8 +73,7 @@ def _colour(engine: PlacedEngine, colours: Mapping[str, str]) -> str:
 
 
 def _heading(plan: FleetPlan) -> Iterator[str]:
-    count = len(plan.placement.devices)
-    money = f"{count} device{'' if count == 1 else 's'}, {usd(plan.devices_usd)} an hour"
+    money = f"{devices(len(plan.placement.devices))}, {usd(plan.devices_usd)} an hour"
     if plan.placement.reserve is not None:
         money += ", the LLM among them"
     elif plan.llm_only_usd:

@@ -49,7 +49,10 @@ def placement_of(packed: Packed, fleet: Fleet, present: Placement | None = None)
         taken: Counter[str] = Counter()
         for item in room.items:
             profile = _instance(devices[device].profiles, item.way.profile, taken)
-            part = Slice(device, round(item.way.share, 4), profile)
+            # Engines that take turns get equal ones, whatever they were sized for.
+            turns = not (item.way.alone or room.stock.sharing.shares)
+            share = 1.0 / len(room.items) if turns else item.way.share
+            part = Slice(device, round(share, 4), profile)
             where.setdefault((item.group, item.replica), []).append(part)
             ways[item.group, item.replica] = item.way
     engines = tuple(

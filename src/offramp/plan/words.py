@@ -29,6 +29,11 @@ def adapters(number: int) -> str:
     return f"{number} adapter{'' if number == 1 else 's'}"
 
 
+def devices(number: int) -> str:
+    """So many devices."""
+    return f"{number} device{'' if number == 1 else 's'}"
+
+
 def percent(share: float) -> str:
     """A share in whole percent."""
     return f"{100 * share:.0f} %"

@@ -146,6 +146,16 @@ def test_mig_plans_name_instances() -> None:
     device = found.placement.devices[0]
     positions = [engine.slices[0].profile for engine in found.placement.engines]
     assert len(set(positions)) == 3 == len(device.profiles)
+    assert not found.binding.startswith("bandwidth")
+
+
+def test_engines_that_take_turns_get_equal_ones() -> None:
+    turns = Fleet(stocks("h200", sharing=Sharing(shares=False)), backend="plain")
+    tasks = [
+        task(f"t{n}", 0.05, objective_s=30.0, usd=0.5, bases=(base,)) for n, base in enumerate(("4b", "1.7b"))
+    ]
+    found = planned(*tasks, fleet=turns)
+    assert [part.share for engine in found.placement.engines for part in engine.slices] == [0.5, 0.5]
 
 
 def test_bandwidth_binds_engines_that_work_much_and_need_little() -> None:
