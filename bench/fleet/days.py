@@ -34,7 +34,7 @@ LENGTHS = Lengths(prompt=512, completion=64, cv=1.0, largest=4096)
 WARM_S = 120.0
 """Run before a window, and not counted: what is on its way when the window begins."""
 
-LONGEST_WARM_S = 3_600.0
+LONGEST_WARM_S = 600.0
 """Where the fluid backs up, the run begins where it last did not, at most so long before."""
 
 WORST, STRATA, EACH = 8, 8, 2

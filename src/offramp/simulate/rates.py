@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offramp.core.errors import BadInput
-from offramp.simulate.arrivals import joined, number_of, renewal, rows_of
+from offramp.simulate.arrivals import joined, number_of, rows_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ("client", "window_start_s", "requests_per_s", "interarrival_cv")
 """What a trace of rates needs; more columns are allowed."""
+
+_LEAST_CV = 0.01
+"""Less variation is as good as none; the gamma's shape would overflow there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +48,32 @@ class Rates:
         return int(self.per_s.shape[1])
 
     @property
+    def burst(self) -> NDArray[np.float64]:
+        """Coefficient of variation that a window can show: `cv`, 1 where none was measured, at most as below.
+
+        That of ``n`` gaps is at most the root of ``n - 1`` (Katsnelson and Kotz, 1957); fits to few requests
+        with a long pause between them are far above.
+        """
+        most = np.sqrt(np.maximum(self.per_s * self.width_s, 1.0))
+        return np.minimum(np.where(self.cv > 0.0, self.cv, 1.0), most)
+
+    @property
     def variance(self) -> NDArray[np.float64]:
         """Variance of the requests in a second, over many seconds: rate times squared variation."""
-        made: NDArray[np.float64] = self.per_s * np.where(self.cv > 0.0, self.cv, 1.0) ** 2
+        made: NDArray[np.float64] = self.per_s * self.burst**2
         return made
 
     def scaled(self, factor: float) -> Rates:
-        """Return the same with every rate ``factor`` times as high."""
+        """Return the same with every rate ``factor`` times as high.
+
+        Fewer requests are a random part of those there were, which come less in bursts: of what variance over
+        mean has above 1, a factor is left (thinning; Cox and Isham, Point Processes, 1980).
+        """
         if factor <= 0:
             raise BadInput(f"Rates are to be multiplied by {factor:g}; a factor above 0 is needed.")
-        return Rates(self.clients, self.start_s, self.width_s, self.per_s * factor, self.cv)
+        thinned = np.sqrt(1.0 + factor * np.maximum(self.cv**2 - 1.0, 0.0))
+        cv = np.where(self.cv > 1.0, thinned, self.cv) if factor < 1.0 else self.cv
+        return Rates(self.clients, self.start_s, self.width_s, self.per_s * factor, cv)
 
     def of(self, *clients: str) -> Rates:
         """Return the same for some clients only, in the order given."""
@@ -65,8 +84,8 @@ class Rates:
         """Draw one client's requests.
 
         Times between arrivals are gamma distributed with the window's coefficient of variation, so that
-        bursts are as strong as measured; each window starts anew. A window gives the same requests whatever
-        part of it is asked for.
+        bursts are as strong as measured, and scaled to the window, so that there are as many as measured.
+        A window gives the same requests whatever part of it is asked for.
 
         Args:
             client: Index in `clients`.
@@ -83,13 +102,19 @@ class Rates:
         # Named, as rows are cut out for some clients: a client's requests stay the same.
         name = [*self.clients[client].encode()]
         drawn = [lengths.draw(np.empty(0), np.random.default_rng(seed))]
+        burst = self.burst[client]
         for window in range(first, last):
-            rate, cv = float(self.per_s[client, window]), float(self.cv[client, window]) or 1.0
-            if rate > 0.0:
-                generator = np.random.default_rng([seed, window, *name])
-                times = renewal(generator, rate=rate, cv=cv, seconds=self.width_s)
-                drawn.append(lengths.draw(window * self.width_s + times, generator))
+            generator = np.random.default_rng([seed, window, *name])
+            times = self._times(generator, float(self.per_s[client, window]), float(burst[window]))
+            drawn.append(lengths.draw(window * self.width_s + times, generator))
         return joined(drawn).between(start, end)
+
+    def _times(self, generator: np.random.Generator, rate: float, cv: float) -> NDArray[np.float64]:
+        """Draw the times of one window's requests, seconds from its start."""
+        count = int(rate * self.width_s + generator.random())
+        gaps = generator.gamma(1.0 / max(cv, _LEAST_CV) ** 2, size=count + 1)
+        times: NDArray[np.float64] = np.cumsum(gaps)[:-1] / gaps.sum() * self.width_s
+        return times
 
 
 def read_rates(path: Path) -> Rates:
