@@ -25,7 +25,10 @@ from offramp.simulate.results import Summary, summarise
 from offramp.simulate.run import Stream, simulate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from offramp.simulate.arrivals import Arrivals
+    from offramp.simulate.policy import Policy
     from offramp.simulate.run import Outcome
 
 BASE = "qwen3-4b"
@@ -99,10 +102,10 @@ def run(placement: Placement, loads: list[Load]) -> Summary:
     return summarise(served(placement, streams), placement)
 
 
-def served(placement: Placement, streams: list[Stream]) -> Outcome:
-    """Simulate streams first come, first served."""
+def served(placement: Placement, streams: list[Stream], policy: Callable[[], Policy] = first_come) -> Outcome:
+    """Simulate streams, first come, first served where nothing else is said."""
     shapes = {engine.base: SHAPE for engine in placement.engines}
-    return simulate(placement, streams, first_come(), shapes=shapes, devices=DEVICES)
+    return simulate(placement, streams, policy(), shapes=shapes, devices=DEVICES)
 
 
 def _placement(engines: list[PlacedEngine], gpus: int) -> Placement:
