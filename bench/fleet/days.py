@@ -16,7 +16,6 @@ from offramp.simulate.policy import first_come
 from offramp.simulate.rates import read_rates
 from offramp.simulate.run import Stream
 from offramp.simulate.scheduled import Scheduled
-from offramp.simulate.scheduled import Scheduled
 from offramp.simulate.windows import choose, estimate, fluid
 
 if TYPE_CHECKING:
