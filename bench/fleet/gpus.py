@@ -29,8 +29,7 @@ def split(trace: Arrivals, specialists: int, *, seed: int) -> list[Load]:
     owner = generator.choice(specialists, size=len(trace), p=weights / weights.sum())
     loads = []
     for number in range(specialists):
-        mine = owner == number
-        part = Arrivals(trace.at[mine], trace.prompt[mine], trace.completion[mine])
+        part = trace.where(owner == number)
         loads.append(Load(f"s{number:02d}", part, objective_of(part)))
     return loads
 

@@ -21,7 +21,7 @@ from offramp.core.standing import CallClass
 from offramp.plan.memory import EngineFootprint, adapter_bytes, fixed_bytes, weight_bytes
 from offramp.plan.shape import read_shape
 from offramp.schedule.rules import DEFAULT_CLASSES, Rules
-from offramp.simulate.arrivals import Arrivals, Lengths, poisson, read_trace
+from offramp.simulate.arrivals import Arrivals, Lengths, merged, poisson, read_trace
 from offramp.simulate.policy import Ordered, first_come, strict
 from offramp.simulate.rates import read_rates
 from offramp.simulate.run import Outcome, Stream, simulate
@@ -189,25 +189,20 @@ def traced(folder: Path, rates: tuple[float, float], seed: int) -> list[Stream]:
     served = _rates(folder / "servegen_m-small_rates.csv.gz").scaled(0.02)
     clients = range(len(served.clients))
     parts = [served.draw(client, start, start + SECONDS, SMALL, seed=seed) for client in clients]
-    at = np.concatenate([part.at for part in parts])
-    order = np.argsort(at, kind="stable")
-    whole = Arrivals(
-        at[order],
-        np.concatenate([part.prompt for part in parts])[order],
-        np.concatenate([part.completion for part in parts])[order],
-    )
+    whole = merged(parts)
     generator = np.random.default_rng(seed)
     kept = generator.random(len(whole)) < 1.2 * rates[0] * SECONDS / len(whole)
     owner = generator.integers(len(SPECIALISTS), size=len(whole))
     streams = []
     for number, name in enumerate(SPECIALISTS):
-        mine = kept & (owner == number)
-        part = Arrivals(whole.at[mine], whole.prompt[mine], whole.completion[mine])
+        part = whole.where(kept & (owner == number))
         streams.append(Stream(name, part, SMALL_OBJECTIVE_S, name="small"))
     azure = read_trace(folder / "azure2023_conv.csv.gz").between(600.0 * seed, 600.0 * seed + SECONDS)
     picked = generator.random(len(azure)) < 1.2 * rates[1] * SECONDS / len(azure)
-    calls = Arrivals(azure.at[picked], azure.prompt[picked], azure.completion[picked])
-    return [*streams, Stream(BASE, calls, LLM_OBJECTIVE_S, rank=1, name="llm", kind=CallClass.LLM)]
+    return [
+        *streams,
+        Stream(BASE, azure.where(picked), LLM_OBJECTIVE_S, rank=1, name="llm", kind=CallClass.LLM),
+    ]
 
 
 _rates = cache(read_rates)

@@ -90,7 +90,7 @@ def render_outcome(outcome: Outcome) -> str:
 def _deciding(found: tuple[Sequence[Call], Discovery], task: str | None) -> Brief | None:
     calls, discovery = found
     for unit in units_of(discovery.tasks):
-        names = {name for one in unit.tasks for name in (one.id, one.slug, one.name)}
+        names = {name for one in unit.tasks for name in one.names}
         if unit.output is not OutputType.LABEL and (task is None or task in names):
             return Brief(unit, curate(calls, discovery.assignment, unit.tasks, shares=SHARES))
     return None

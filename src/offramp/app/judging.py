@@ -112,6 +112,6 @@ def task_id(store: Store, called: str) -> str:
         NotFound: There is no such task.
     """
     for task in state.load_tasks(store):
-        if called in (task.id, task.slug, task.name):
+        if called in task.names:
             return task.id
     raise NotFound(f"There is no task {called!r}.", hint="`offramp tasks` lists them.")

@@ -67,7 +67,7 @@ def load_of_task(store: Store, name: str) -> tuple[Task, Load]:
         NotFound: There is no such task.
     """
     tasks, rules = state.load_tasks(store), state.load_assigner(store)
-    found = next((task for task in tasks if name in (task.id, task.slug, task.name)), None)
+    found = next((task for task in tasks if name in task.names), None)
     if found is None or rules is None:
         raise NotFound(
             f"There is no task {name!r} among the {len(tasks)} discovered.",

@@ -227,7 +227,7 @@ class Backstage:
             self._deploy(wanted)
             return
         # What was taken out goes at once, whether or not the rest can be opened.
-        self._deploy([deployment for deployment in wanted if deployment.specialist in self._worker.open])
+        self._deploy_open(wanted)
         failed, at = self._failed
         if names == failed and time.monotonic() < at + RETRY_S:
             return
@@ -237,8 +237,7 @@ class Backstage:
             self._failed = (names, time.monotonic())
             raise
         # Starting takes seconds, in which audits may have taken something out.
-        wanted = self._wanted()
-        self._deploy([deployment for deployment in wanted if deployment.specialist in self._worker.open])
+        self._deploy_open(self._wanted())
 
     def _wanted(self) -> list[Deployment]:
         """Read what is to be live; what was certified in another sense than the settings' now goes out."""
@@ -254,6 +253,9 @@ class Backstage:
             else:
                 fresh.append(deployment)
         return fresh
+
+    def _deploy_open(self, wanted: list[Deployment]) -> None:
+        self._deploy([deployment for deployment in wanted if deployment.specialist in self._worker.open])
 
     def _deploy(self, wanted: list[Deployment]) -> None:
         if wanted == self._deployed:

@@ -114,6 +114,11 @@ class Task:
     profile: Profile = field(default_factory=Profile)
     measure: Measure | None = None
 
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """What it may be called by: id, slug and name."""
+        return self.id, self.slug, self.name
+
     @classmethod
     def from_dict(cls, value: JsonObject) -> Task:
         """Read what ``dataclasses.asdict`` wrote; fields that an older offramp did not write are empty."""

@@ -140,7 +140,7 @@ def _assigned(calls: Sequence[Call], discovery: Discovery) -> dict[str, str]:
 
 
 def _names(tasks: Iterable[Task]) -> set[str]:
-    return {name for task in tasks for name in (task.id, task.slug, task.name)}
+    return {name for task in tasks for name in task.names}
 
 
 def _previous(store: Store) -> Memory | None:

@@ -115,11 +115,11 @@ def _curated(
 
 
 def _serves(unit: Unit, task: str) -> bool:
-    return any(task in (member.id, member.slug, member.name) for member in unit.tasks)
+    return any(task in member.names for member in unit.tasks)
 
 
 def _unknown(tasks: Sequence[Task], task: str) -> str:
     for known in tasks:
-        if task in (known.id, known.slug, known.name):
+        if task in known.names:
             return f"Task {known.name!r} is not convertible: {known.reason}"
     return f"There is no task {task!r} among the {len(tasks)} discovered."

@@ -64,6 +64,10 @@ class Arrivals:
             raise BadInput(f"The load is to be multiplied by {factor:g}; a factor above 0 is needed.")
         return type(self)(self.at / factor, self.prompt, self.completion)
 
+    def where(self, kept: NDArray[np.bool_]) -> Self:
+        """Return those of which ``kept``, shape ``(n,)``, is true."""
+        return type(self)(self.at[kept], self.prompt[kept], self.completion[kept])
+
     def between(self, start: float, end: float) -> Self:
         """Return those from ``start`` until before ``end``, seconds counted from ``start``."""
         first, last = np.searchsorted(self.at, (start, end))
@@ -71,13 +75,13 @@ class Arrivals:
         return type(self)(self.at[part] - start, self.prompt[part], self.completion[part])
 
 
-def joined(parts: Sequence[Arrivals]) -> Arrivals:
-    """Return parts that follow each other in time as one; at least one is needed."""
-    return Arrivals(
-        np.concatenate([part.at for part in parts]),
-        np.concatenate([part.prompt for part in parts]),
-        np.concatenate([part.completion for part in parts]),
+def merged(parts: Sequence[Arrivals]) -> Arrivals:
+    """Return parts as one, by time; equal times keep the order of the parts. At least one is needed."""
+    at, prompt, completion = (
+        np.concatenate([getattr(part, column) for part in parts]) for column in ("at", "prompt", "completion")
     )
+    order = np.argsort(at, kind="stable")
+    return Arrivals(at[order], prompt[order], completion[order])
 
 
 def read_trace(path: Path) -> Arrivals:
@@ -126,27 +130,14 @@ class Lengths:
 def poisson(rate: float, seconds: float, lengths: Lengths, *, seed: int = 0) -> Arrivals:
     """Draw Poisson arrivals of ``rate`` per second for ``seconds``."""
     generator = np.random.default_rng(seed)
-    return lengths.draw(renewal(generator, rate=rate, cv=1.0, seconds=seconds), generator)
+    return lengths.draw(_times(generator, rate, seconds), generator)
 
 
-def renewal(generator: np.random.Generator, *, rate: float, cv: float, seconds: float) -> NDArray[np.float64]:
-    """Draw arrivals with gamma distributed gaps of mean ``1 / rate`` until ``seconds`` are over.
-
-    Args:
-        generator: Of the draws.
-        rate: Per second.
-        cv: Coefficient of variation of the gaps; 1 is a Poisson process.
-        seconds: From 0 until before this.
-
-    Returns:
-        Times in seconds, ascending.
-    """
-    # Variation below a hundredth is as good as none; the gamma's shape would overflow there.
-    shape = 1.0 / max(cv, 0.01) ** 2
+def _times(generator: np.random.Generator, rate: float, seconds: float) -> NDArray[np.float64]:
     times: list[NDArray[np.float64]] = []
     last = 0.0
     while last < seconds:
-        gaps = generator.gamma(shape, 1.0 / (rate * shape), size=max(16, int(rate * (seconds - last) * 1.1)))
+        gaps = generator.exponential(1.0 / rate, size=max(16, int(rate * (seconds - last) * 1.1)))
         times.append(last + np.cumsum(gaps))
         last = float(times[-1][-1])
     at = np.concatenate(times)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offramp.core.errors import BadInput
-from offramp.simulate.arrivals import joined, number_of, rows_of
+from offramp.simulate.arrivals import merged, number_of, rows_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,8 +54,7 @@ class Rates:
         That of ``n`` gaps is at most the root of ``n - 1`` (Katsnelson and Kotz, 1957); fits to few requests
         with a long pause between them are far above.
         """
-        most = np.sqrt(np.maximum(self.per_s * self.width_s, 1.0))
-        return np.minimum(np.where(self.cv > 0.0, self.cv, 1.0), most)
+        return self._shown(self.per_s, self.cv)
 
     @property
     def variance(self) -> NDArray[np.float64]:
@@ -102,12 +101,16 @@ class Rates:
         # Named, as rows are cut out for some clients: a client's requests stay the same.
         name = [*self.clients[client].encode()]
         drawn = [lengths.draw(np.empty(0), np.random.default_rng(seed))]
-        burst = self.burst[client]
+        burst = self._shown(self.per_s[client], self.cv[client])
         for window in range(first, last):
             generator = np.random.default_rng([seed, window, *name])
             times = self._times(generator, float(self.per_s[client, window]), float(burst[window]))
             drawn.append(lengths.draw(window * self.width_s + times, generator))
-        return joined(drawn).between(start, end)
+        return merged(drawn).between(start, end)
+
+    def _shown(self, per_s: NDArray[np.float64], cv: NDArray[np.float64]) -> NDArray[np.float64]:
+        most = np.sqrt(np.maximum(per_s * self.width_s, 1.0))
+        return np.minimum(np.where(cv > 0.0, cv, 1.0), most)
 
     def _times(self, generator: np.random.Generator, rate: float, cv: float) -> NDArray[np.float64]:
         """Draw the times of one window's requests, seconds from its start."""
