@@ -64,28 +64,6 @@ class Request:
         self.service_s = service_s
         self.tokens = tokens
 
-    def escalated(
-        self,
-        id: int | str,  # noqa: A002
-        model: str,
-        *,
-        device_s: float,
-        service_s: float,
-        tokens: float,
-    ) -> Request:
-        """Return the request to the LLM that takes this one's place: same arrival, tenant and deadline."""
-        return Request(
-            id,
-            CallClass.LLM,
-            model,
-            tenant=self.tenant,
-            arrived=self.arrived,
-            deadline=self.deadline,
-            device_s=device_s,
-            service_s=service_s,
-            tokens=tokens,
-        )
-
 
 @dataclass(slots=True)
 class Dispatch:

